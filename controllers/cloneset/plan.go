@@ -1,0 +1,35 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/pods"
+)
+
+// Snapshot is all that one plan of a CloneSet looks at.
+type Snapshot struct {
+	// Set is the CloneSet as observed. It is shared with the cache: never write to it.
+	Set *kruisev1beta1.CloneSet
+	// Pods are the Facts of all Pods that the set controls, terminating and ended ones too, in any order.
+	Pods []*pods.Facts
+	// Revisions are the ControllerRevisions that the set controls, in any order. They are shared with the cache.
+	Revisions []*appsv1.ControllerRevision
+	// FreshIDs are unused instance IDs for new Pods; no more Pods than this are created at once.
+	FreshIDs []string
+	// Policy holds the feature gates.
+	Policy plan.Policy
+	// Now is the time of the observation.
+	Now time.Time
+}
+
+// Plan decides what to do next.
+func Plan(s Snapshot) plan.Decision {
+	return plan.Decision{}
+}

@@ -1,0 +1,124 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Decision is what a Plan wants: the Actions in the order in which they are begun, when to look again, and what to tell.
+type Decision struct {
+	// Actions are performed in order of their Step; those of one Step run concurrently.
+	Actions []Action
+	// Wake is when to plan again if no event comes first.
+	Wake Wake
+	// Notes explain the decision to people; they go to the log and, by the kind's choice, into conditions.
+	Notes []Note
+	// Events are told even though nothing is written, such as a refusal to act. A kind emits one only when its cause is new.
+	Events []Event
+}
+
+// IsEmpty says that nothing is to be done, now or at a known time.
+func (d Decision) IsEmpty() bool { return len(d.Actions) == 0 && d.Wake.After == 0 }
+
+// Act appends actions.
+func (d *Decision) Act(actions ...Action) { d.Actions = append(d.Actions, actions...) }
+
+// Note appends a note.
+func (d *Decision) Note(reason, message string) {
+	d.Notes = append(d.Notes, Note{Reason: reason, Message: message})
+}
+
+// WakeIn asks for a new plan after a time; the earliest of several wins. A time of zero or less counts as a millisecond, so that
+// a deadline which has just passed is not forgotten.
+func (d *Decision) WakeIn(after time.Duration, reason string) {
+	after = max(after, time.Millisecond)
+	if d.Wake.After == 0 || after < d.Wake.After {
+		d.Wake = Wake{After: after, Reason: reason}
+	}
+}
+
+// Wake is when to plan again. The zero value waits for an event.
+type Wake struct {
+	After  time.Duration
+	Reason string
+}
+
+// Note is one sentence of explanation.
+type Note struct {
+	// Reason is one CamelCase word.
+	Reason string
+	// Message is for people.
+	Message string
+}
+
+// Event is a Kubernetes event to emit on the workload.
+type Event struct {
+	// Type is corev1.EventTypeNormal or corev1.EventTypeWarning; empty means no event.
+	Type string
+	// Reason is one CamelCase word; it is part of the published contract.
+	Reason string
+	// Message is for people.
+	Message string
+}
+
+// Object is any Kubernetes object; the same as controller-runtime's client.Object, which this package must not import.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
+// Verb is what an Action does.
+type Verb string
+
+const (
+	// Create creates Object.
+	Create Verb = "create"
+	// Patch applies Changes to Object, one write each.
+	Patch Verb = "patch"
+	// Delete deletes Object, if it still has the observed UID.
+	Delete Verb = "delete"
+)
+
+// Phase names the part of a plan that an Action belongs to; a failure is reported under its phase.
+type Phase string
+
+const (
+	// PhaseRevision keeps the revision history.
+	PhaseRevision Phase = "revision"
+	// PhaseScale adds and removes Pods.
+	PhaseScale Phase = "scale"
+	// PhaseRefresh advances what is under way on single Pods: hooks, and the steps of an update in place.
+	PhaseRefresh Phase = "refresh"
+	// PhaseUpdate brings Pods to another revision.
+	PhaseUpdate Phase = "update"
+)
+
+// Action is one intent. Its fields are complete: the hands add nothing but the optimistic lock.
+type Action struct {
+	Verb  Verb
+	Phase Phase
+	// Object is what to create, or the object as it was observed; it is never changed in place.
+	Object Object
+	// Changes are the writes of a Patch, in order. The second waits for the first, and is not made if that fails.
+	Changes []Change
+	// Step orders actions: all of one step end before the next begins. A failure stops later steps.
+	Step int
+	// Done is emitted after the last write succeeded.
+	Done Event
+	// Failed is emitted when a write failed; the error is added to its message. A conflict or an object that is gone does not count.
+	Failed Event
+}
+
+// Change is one write of a Patch action: a strategic merge patch. The hands add the object's UID and the last known
+// resourceVersion to it.
+type Change struct {
+	// Subresource is empty for the object itself, or "status", "resize".
+	Subresource string
+	// Patch is the JSON of a strategic merge patch, without metadata.uid and metadata.resourceVersion.
+	Patch []byte
+}
