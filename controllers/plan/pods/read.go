@@ -1,0 +1,168 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pods
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+)
+
+// Read parses a Pod. The Pod is kept by reference and must not change afterwards.
+func Read(pod *corev1.Pod) *Facts {
+	f := &Facts{
+		Pod:             pod,
+		Revision:        pod.Labels[appsv1.ControllerRevisionHashLabelKey],
+		State:           pub.LifecycleStateType(pod.Labels[pub.LifecycleStateKey]),
+		SpecifiedDelete: hasLabel(pod, kruisev1beta1.SpecifiedDeleteKey),
+		Terminating:     pod.DeletionTimestamp != nil,
+		Ended:           pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+		Scheduled:       pod.Spec.NodeName != "",
+		Running:         pod.Status.Phase == corev1.PodRunning,
+		DeletionCost:    deletionCost(pod),
+		Grace:           firstAnnotation(pod, pub.InPlaceUpdateGraceKey, pub.InPlaceUpdateGraceKeyOld),
+	}
+	for i := range pod.Spec.ReadinessGates {
+		f.HasInPlaceGate = f.HasInPlaceGate || pod.Spec.ReadinessGates[i].ConditionType == pub.InPlaceUpdateReady
+	}
+	for i := range pod.Status.ContainerStatuses {
+		f.Restarts = max(f.Restarts, pod.Status.ContainerStatuses[i].RestartCount)
+	}
+	f.readConditions()
+	f.readInPlaceState()
+	f.readGrace()
+	return f
+}
+
+func (f *Facts) readConditions() {
+	for i := range f.Pod.Status.Conditions {
+		c := &f.Pod.Status.Conditions[i]
+		switch c.Type {
+		case corev1.PodReady:
+			f.Ready = c.Status == corev1.ConditionTrue
+			if f.Ready {
+				f.ReadySince = c.LastTransitionTime.Time
+			}
+		case pub.InPlaceUpdateReady:
+			f.InPlaceReady = c.Status
+		}
+	}
+}
+
+func (f *Facts) readInPlaceState() {
+	for _, key := range []string{pub.InPlaceUpdateStateKey, pub.InPlaceUpdateStateKeyOld} {
+		raw, found := f.Pod.Annotations[key]
+		if !found {
+			continue
+		}
+		state := &pub.InPlaceUpdateState{}
+		if err := json.Unmarshal([]byte(raw), state); err != nil {
+			f.Broken = append(f.Broken, BrokenAnnotation{Key: key, Problem: err.Error()})
+			continue
+		}
+		f.InPlace = state
+		return
+	}
+}
+
+// readGrace only checks that the held back update is JSON; what is in it is the business of the in-place kernel.
+func (f *Facts) readGrace() {
+	for _, key := range []string{pub.InPlaceUpdateGraceKey, pub.InPlaceUpdateGraceKeyOld} {
+		raw, found := f.Pod.Annotations[key]
+		if !found {
+			continue
+		}
+		var object map[string]any
+		if err := json.Unmarshal([]byte(raw), &object); err != nil {
+			f.Broken = append(f.Broken, BrokenAnnotation{Key: key, Problem: err.Error()})
+			f.Grace = ""
+		}
+	}
+}
+
+func hasLabel(pod *corev1.Pod, key string) bool {
+	_, found := pod.Labels[key]
+	return found
+}
+
+func firstAnnotation(pod *corev1.Pod, keys ...string) string {
+	for _, key := range keys {
+		if value, found := pod.Annotations[key]; found {
+			return value
+		}
+	}
+	return ""
+}
+
+// deletionCost reads the cost as Kubernetes does: what is not a 32-bit number, or is written with a plus or leading zeros, counts as zero.
+func deletionCost(pod *corev1.Pod) int32 {
+	value := pod.Annotations[corev1.PodDeletionCost]
+	cost, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || cost < math.MinInt32 || cost > math.MaxInt32 || strconv.FormatInt(cost, 10) != value {
+		return 0
+	}
+	return int32(cost)
+}
+
+// IsActive says that the Pod counts: it is neither terminating nor ended.
+func (f *Facts) IsActive() bool { return !f.Terminating && !f.Ended }
+
+// IsPreparingDelete says that the Pod waits for the release of its preDelete hook.
+func (f *Facts) IsPreparingDelete() bool { return f.State == pub.LifecycleStatePreparingDelete }
+
+// IsReady says that the Pod runs, is Ready and is not being updated.
+// COMPAT: a Pod in any state but Normal is not ready for its workload.
+func (f *Facts) IsReady() bool {
+	if f.State != "" && f.State != pub.LifecycleStateNormal {
+		return false
+	}
+	return f.Running && f.Ready && (f.InPlaceReady == "" || f.InPlaceReady == corev1.ConditionTrue)
+}
+
+// IsAvailable says that the Pod has been ready for minReadySeconds.
+func (f *Facts) IsAvailable(minReadySeconds int32, now time.Time) bool {
+	return f.IsReady() && f.AvailableIn(minReadySeconds, now) <= 0
+}
+
+// AvailableIn is how long a ready Pod has to stay ready until it is available; zero or less when it is. It says nothing of a Pod that
+// is not ready.
+func (f *Facts) AvailableIn(minReadySeconds int32, now time.Time) time.Duration {
+	if minReadySeconds <= 0 {
+		return 0
+	}
+	return f.ReadySince.Add(time.Duration(minReadySeconds) * time.Second).Sub(now)
+}
+
+// Problem is why the Pod is not ready, in a word or two: a container's waiting reason, an unschedulable Pod, or its phase. It is empty
+// for a ready Pod.
+func (f *Facts) Problem() string {
+	if f.IsReady() {
+		return ""
+	}
+	for i := range f.Pod.Status.ContainerStatuses {
+		if w := f.Pod.Status.ContainerStatuses[i].State.Waiting; w != nil && w.Reason != "" {
+			return w.Reason
+		}
+	}
+	for i := range f.Pod.Status.Conditions {
+		c := &f.Pod.Status.Conditions[i]
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return c.Reason
+		}
+	}
+	if f.State != "" && f.State != pub.LifecycleStateNormal {
+		return string(f.State)
+	}
+	if !f.Running {
+		return string(f.Pod.Status.Phase)
+	}
+	return "not ready"
+}
