@@ -1,0 +1,107 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inplace
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/dump"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/pods"
+)
+
+// ReasonWaiting is the reason of a Verdict that an update is not complete.
+const ReasonWaiting = "WaitingForContainers"
+
+// Complete says whether the containers of a Pod run what its update asked for. A container has followed when its image ID differs from the
+// one before the update, or when it runs the image that its spec names, or when the node agent reports that the runtime started
+// it from this very spec: the last one tells two tags of one image apart from a container that was not restarted.
+func Complete(f *pods.Facts) plan.Verdict {
+	if f.InPlace == nil {
+		return plan.Yes()
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.InPlace.LastContainerStatuses)) {
+		spec, status := container(f.Pod, name), containerStatus(f.Pod, name)
+		if spec == nil {
+			continue
+		}
+		if status == nil {
+			return plan.No(ReasonWaiting, "container %s has not started", name)
+		}
+		last := f.InPlace.LastContainerStatuses[name]
+		if status.ImageID != "" && status.ImageID != last.ImageID || isSameImage(spec.Image, status.Image) || isReported(f.Pod, spec, status) {
+			continue
+		}
+		if w := status.State.Waiting; w != nil && w.Reason != "" {
+			return plan.No(ReasonWaiting, "container %s: %s", name, w.Reason)
+		}
+		return plan.No(ReasonWaiting, "container %s still runs %s", name, status.Image)
+	}
+	return plan.Yes()
+}
+
+func container(pod *corev1.Pod, name string) *corev1.Container {
+	for i := range pod.Spec.Containers {
+		if pod.Spec.Containers[i].Name == name {
+			return &pod.Spec.Containers[i]
+		}
+	}
+	return nil
+}
+
+func containerStatus(pod *corev1.Pod, name string) *corev1.ContainerStatus {
+	for i := range pod.Status.ContainerStatuses {
+		if pod.Status.ContainerStatuses[i].Name == name {
+			return &pod.Status.ContainerStatuses[i]
+		}
+	}
+	return nil
+}
+
+// isSameImage compares names of images as runtimes spell them: with the default registry and tag written out.
+func isSameImage(a, b string) bool { return a != "" && fullImage(a) == fullImage(b) }
+
+func fullImage(image string) string {
+	for _, prefix := range []string{"docker.io/", "library/"} {
+		image = strings.TrimPrefix(image, prefix)
+	}
+	if last := image[strings.LastIndexByte(image, '/')+1:]; !strings.ContainsAny(last, ":@") {
+		image += ":latest"
+	}
+	return image
+}
+
+// isReported says that the node agent saw the running container and that the kubelet started it from the spec as it is now.
+func isReported(pod *corev1.Pod, spec *corev1.Container, status *corev1.ContainerStatus) bool {
+	var report pub.RuntimeContainerMetaSet
+	if json.Unmarshal([]byte(pod.Annotations[pub.RuntimeContainerMetaKey]), &report) != nil {
+		return false
+	}
+	for i := range report.Containers {
+		c := &report.Containers[i]
+		if c.Name == spec.Name && c.ContainerID != "" && c.ContainerID == status.ContainerID {
+			return c.Hashes.PlainHash == kubeletHash(spec)
+		}
+	}
+	return false
+}
+
+// kubeletHash is the hash by which a kubelet of 1.31 or newer recognises a container's spec: FNV-1a over its name and image.
+func kubeletHash(c *corev1.Container) uint64 {
+	fields, err := json.Marshal(map[string]string{"name": c.Name, "image": c.Image})
+	if err != nil {
+		return 0
+	}
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%v", dump.ForHash(fields))
+	return uint64(h.Sum32())
+}

@@ -1,0 +1,113 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inplace
+
+import (
+	"encoding/json"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan"
+)
+
+// Patch collects what one write changes on a Pod. Its zero value changes nothing.
+type Patch struct {
+	labels, annotations map[string]any
+	conditions          []map[string]any
+	images              []map[string]any
+}
+
+// Label sets a label.
+func (p *Patch) Label(key, value string) { put(&p.labels, key, value) }
+
+// Labels sets labels, or removes those whose value is nil.
+func (p *Patch) Labels(values map[string]*string) { putAll(&p.labels, values) }
+
+// Annotation sets an annotation.
+func (p *Patch) Annotation(key, value string) { put(&p.annotations, key, value) }
+
+// Annotations sets annotations, or removes those whose value is nil.
+func (p *Patch) Annotations(values map[string]*string) { putAll(&p.annotations, values) }
+
+// RemoveAnnotation removes an annotation.
+func (p *Patch) RemoveAnnotation(key string) { put(&p.annotations, key, nil) }
+
+// State moves the Pod to a lifecycle state.
+func (p *Patch) State(state pub.LifecycleStateType, now time.Time) {
+	p.Label(pub.LifecycleStateKey, string(state))
+	p.Annotation(pub.LifecycleTimestampKey, now.UTC().Format(time.RFC3339))
+}
+
+// Condition sets a condition of the Pod's status.
+func (p *Patch) Condition(c corev1.PodCondition) {
+	entry := map[string]any{
+		"type":               c.Type,
+		"status":             c.Status,
+		"lastTransitionTime": metav1.NewTime(c.LastTransitionTime.UTC()),
+		"reason":             nullable(c.Reason),
+		"message":            nullable(c.Message),
+	}
+	p.conditions = append(p.conditions, entry)
+}
+
+// Image sets the image of a container.
+func (p *Patch) Image(container, image string) {
+	p.images = append(p.images, map[string]any{"name": container, "image": image})
+}
+
+// Change encodes the patch. One with conditions goes to the status subresource, which may write metadata too, but no images.
+func (p *Patch) Change() plan.Change {
+	body := map[string]any{}
+	metadata := map[string]any{}
+	if len(p.labels) > 0 {
+		metadata["labels"] = p.labels
+	}
+	if len(p.annotations) > 0 {
+		metadata["annotations"] = p.annotations
+	}
+	if len(metadata) > 0 {
+		body["metadata"] = metadata
+	}
+	change := plan.Change{}
+	if len(p.images) > 0 {
+		body["spec"] = map[string]any{"containers": p.images}
+	} else if len(p.conditions) > 0 {
+		body["status"] = map[string]any{"conditions": p.conditions}
+		change.Subresource = "status"
+	}
+	raw, err := json.Marshal(body)
+	if err != nil {
+		// NOTE: maps of strings and times always encode.
+		panic(err)
+	}
+	change.Patch = raw
+	return change
+}
+
+func put(target *map[string]any, key string, value any) {
+	if *target == nil {
+		*target = map[string]any{}
+	}
+	(*target)[key] = value
+}
+
+func putAll(target *map[string]any, values map[string]*string) {
+	for key, value := range values {
+		if value == nil {
+			put(target, key, nil)
+		} else {
+			put(target, key, *value)
+		}
+	}
+}
+
+func nullable(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}

@@ -1,0 +1,76 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rollout
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Limits are the numbers of a strategy, with percentages resolved.
+type Limits struct {
+	// Replicas is how many Pods there should be.
+	Replicas int
+	// Partition is how many Pods stay at the old revision, 0 to Replicas.
+	Partition int
+	// MaxSurge is how many Pods there may be beyond Replicas.
+	MaxSurge int
+	// MaxUnavailable is how many Pods may be unavailable because of us.
+	MaxUnavailable int
+	// ScaleMaxUnavailable limits creation: no Pod is created while so many are unavailable.
+	ScaleMaxUnavailable int
+}
+
+// NoLimit stands for a limit that is not set.
+const NoLimit = math.MaxInt32
+
+// Partition resolves a partition against the replicas. A percentage is rounded up and may have a fraction; one that is less than
+// 100% leaves at least one of several Pods to update.
+//
+//	8 replicas, "90%": 7.2 is rounded up to 8, which would update nothing, so it is 7
+func Partition(value *intstr.IntOrString, replicas int) (int, error) {
+	if value == nil {
+		return 0, nil
+	}
+	if value.Type == intstr.Int {
+		return min(max(value.IntValue(), 0), replicas), nil
+	}
+	number, isPercent := strings.CutSuffix(value.StrVal, "%")
+	percent, err := strconv.ParseFloat(number, 64)
+	if err != nil || !isPercent || math.IsNaN(percent) || math.IsInf(percent, 0) {
+		return 0, fmt.Errorf("reading partition %q: it must be a number or a percentage such as 20%%", value.StrVal)
+	}
+	// Multiplying first keeps whole results whole: 60% of 5 is 3, not 3.0000000000000004.
+	result := int(math.Ceil(percent * float64(replicas) / 100))
+	if replicas > 1 && result >= replicas && percent < 100 {
+		result = replicas - 1
+	}
+	return min(max(result, 0), replicas), nil
+}
+
+// Scaled resolves a number or percentage against the replicas, rounded up or down; nil gives the fallback.
+func Scaled(value *intstr.IntOrString, fallback intstr.IntOrString, replicas int, round Rounding) (int, error) {
+	if value == nil {
+		value = &fallback
+	}
+	result, err := intstr.GetScaledValueFromIntOrPercent(value, replicas, round == Up)
+	if err != nil {
+		return 0, fmt.Errorf("reading %q: it must be a number or a percentage such as 20%%: %w", value.String(), err)
+	}
+	return max(result, 0), nil
+}
+
+// Rounding says where a fraction goes.
+type Rounding int
+
+const (
+	// Down drops a fraction.
+	Down Rounding = iota
+	// Up counts a fraction as one.
+	Up
+)
