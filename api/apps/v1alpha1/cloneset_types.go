@@ -1,0 +1,229 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/keelson/keelson/api/apps/pub"
+)
+
+const (
+	// CloneSetScalingExcludePreparingDeleteKey is the label by which a CloneSet of this version asks, with the value "true", for
+	// Pods in PreparingDelete not to count towards its replicas.
+	CloneSetScalingExcludePreparingDeleteKey = "apps.kruise.io/cloneset-scaling-exclude-preparing-delete"
+	// ImagePreDownloadParallelismKey is the annotation that says how many nodes pull new images at once before an update.
+	ImagePreDownloadParallelismKey = "apps.kruise.io/image-predownload-parallelism"
+	// ImagePreDownloadTimeoutSecondsKey is the annotation that says how long one such pull may take, in seconds.
+	ImagePreDownloadTimeoutSecondsKey = "apps.kruise.io/image-predownload-timeout-seconds"
+	// ImagePreDownloadMinUpdatedReadyPodsKey is the annotation that says how many updated Pods must be ready before the pull.
+	ImagePreDownloadMinUpdatedReadyPodsKey = "apps.kruise.io/image-predownload-min-updated-ready-pods"
+)
+
+// CloneSetUpdateStrategyType says when and how Pods are updated.
+type CloneSetUpdateStrategyType string
+
+const (
+	// RecreateCloneSetUpdateStrategyType deletes a Pod and creates another.
+	RecreateCloneSetUpdateStrategyType CloneSetUpdateStrategyType = "ReCreate"
+	// InPlaceIfPossibleCloneSetUpdateStrategyType updates a Pod in place where the change allows it, else recreates it.
+	InPlaceIfPossibleCloneSetUpdateStrategyType CloneSetUpdateStrategyType = "InPlaceIfPossible"
+	// InPlaceOnlyCloneSetUpdateStrategyType updates a Pod in place or not at all.
+	InPlaceOnlyCloneSetUpdateStrategyType CloneSetUpdateStrategyType = "InPlaceOnly"
+	// OnDeleteCloneSetUpdateStrategyType updates a Pod only when somebody deletes it.
+	OnDeleteCloneSetUpdateStrategyType CloneSetUpdateStrategyType = "OnDelete"
+)
+
+// CloneSetSpec is what the user wants of a CloneSet.
+type CloneSetSpec struct {
+	// Replicas is the number of Pods; nil is 1.
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+	// Selector selects the Pods of this CloneSet; it must match the template's labels and cannot change.
+	Selector *metav1.LabelSelector `json:"selector"`
+	// Template describes the Pods.
+	Template corev1.PodTemplateSpec `json:"template"`
+	// VolumeClaimTemplates describe the PVCs that each Pod gets.
+	// +optional
+	VolumeClaimTemplates []corev1.PersistentVolumeClaim `json:"volumeClaimTemplates,omitempty"`
+	// ScaleStrategy says how Pods are added and removed.
+	// +optional
+	ScaleStrategy CloneSetScaleStrategy `json:"scaleStrategy,omitempty"`
+	// UpdateStrategy says how Pods are updated.
+	// +optional
+	UpdateStrategy CloneSetUpdateStrategy `json:"updateStrategy,omitempty"`
+	// RevisionHistoryLimit is how many unused revisions are kept; nil is 10.
+	// +optional
+	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
+	// MinReadySeconds is how long a Pod must be ready, in seconds, before it counts as available.
+	// +optional
+	MinReadySeconds int32 `json:"minReadySeconds,omitempty"`
+	// Lifecycle holds the hooks of the Pods.
+	// +optional
+	Lifecycle *pub.Lifecycle `json:"lifecycle,omitempty"`
+	// ProgressDeadlineSeconds is how long a rollout may go without progress, in seconds, before it counts as failed; nil never.
+	// +optional
+	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
+}
+
+// CloneSetScaleStrategy says how Pods are added and removed.
+type CloneSetScaleStrategy struct {
+	// PodsToDelete names Pods to delete; names that are gone are removed from the list.
+	// +optional
+	PodsToDelete []string `json:"podsToDelete,omitempty"`
+	// MaxUnavailable limits how many Pods are created while others are unavailable; nil is no limit.
+	// +optional
+	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
+	// DisablePVCReuse keeps a new Pod from taking over the PVCs of a deleted one.
+	// +optional
+	DisablePVCReuse bool `json:"disablePVCReuse,omitempty"`
+}
+
+// CloneSetUpdateStrategy says how Pods are updated.
+type CloneSetUpdateStrategy struct {
+	// Type is ReCreate (the default), InPlaceIfPossible, InPlaceOnly or OnDelete.
+	// +optional
+	Type CloneSetUpdateStrategyType `json:"type,omitempty"`
+	// Partition is how many Pods, or what part of them (rounded up), stay at the old revision; nil is 0.
+	// +optional
+	Partition *intstr.IntOrString `json:"partition,omitempty"`
+	// MaxUnavailable is how many Pods, or what part of them, may be unavailable; nil is 20%. A part is rounded up, or down
+	// when maxSurge is set.
+	// +optional
+	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
+	// MaxSurge is how many Pods, or what part of them (rounded up), may exist beyond replicas; nil is 0.
+	// +optional
+	MaxSurge *intstr.IntOrString `json:"maxSurge,omitempty"`
+	// Paused stops updates; scaling goes on.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+	// PriorityStrategy orders the update by priority.
+	// +optional
+	PriorityStrategy *pub.UpdatePriorityStrategy `json:"priorityStrategy,omitempty"`
+	// ScatterStrategy spreads Pods with a label over the update.
+	// +optional
+	ScatterStrategy pub.UpdateScatterStrategy `json:"scatterStrategy,omitempty"`
+	// InPlaceUpdateStrategy says how a Pod is updated in place.
+	// +optional
+	InPlaceUpdateStrategy *pub.InPlaceUpdateStrategy `json:"inPlaceUpdateStrategy,omitempty"`
+}
+
+// CloneSetStatus is what was last seen of a CloneSet.
+type CloneSetStatus struct {
+	// ObservedGeneration is the generation that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Replicas is the number of active Pods.
+	Replicas int32 `json:"replicas"`
+	// ReadyReplicas is the number of ready Pods.
+	ReadyReplicas int32 `json:"readyReplicas"`
+	// AvailableReplicas is the number of Pods that are ready for minReadySeconds.
+	AvailableReplicas int32 `json:"availableReplicas"`
+	// UpdatedReplicas is the number of Pods at the update revision.
+	UpdatedReplicas int32 `json:"updatedReplicas"`
+	// UpdatedReadyReplicas is the number of ready Pods at the update revision.
+	UpdatedReadyReplicas int32 `json:"updatedReadyReplicas"`
+	// UpdatedAvailableReplicas is the number of available Pods at the update revision.
+	// +optional
+	UpdatedAvailableReplicas int32 `json:"updatedAvailableReplicas"`
+	// ExpectedUpdatedReplicas is the number of Pods that the partition lets be updated.
+	// +optional
+	ExpectedUpdatedReplicas int32 `json:"expectedUpdatedReplicas"`
+	// UpdateRevision is the name of the revision of the current template.
+	// +optional
+	UpdateRevision string `json:"updateRevision,omitempty"`
+	// CurrentRevision is the name of the revision that all Pods last had.
+	// +optional
+	CurrentRevision string `json:"currentRevision,omitempty"`
+	// CollisionCount is mixed into revision names when two templates have the same hash.
+	// +optional
+	CollisionCount *int32 `json:"collisionCount,omitempty"`
+	// Conditions are what can be said of this CloneSet.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []CloneSetCondition `json:"conditions,omitempty"`
+	// LabelSelector is the selector as a string, for autoscalers.
+	// +optional
+	LabelSelector string `json:"labelSelector,omitempty"`
+}
+
+// CloneSetConditionType names a condition of a CloneSet.
+type CloneSetConditionType string
+
+const (
+	// CloneSetConditionFailedScale says that Pods could not be added or removed.
+	CloneSetConditionFailedScale CloneSetConditionType = "FailedScale"
+	// CloneSetConditionFailedUpdate says that Pods could not be updated.
+	CloneSetConditionFailedUpdate CloneSetConditionType = "FailedUpdate"
+	// CloneSetConditionProgressing says whether the rollout advances.
+	CloneSetConditionProgressing CloneSetConditionType = "Progressing"
+	// CloneSetConditionReady says whether all that was asked for is there, in one line for people.
+	CloneSetConditionReady CloneSetConditionType = "Ready"
+	// CloneSetConditionReconciling says that work is under way.
+	CloneSetConditionReconciling CloneSetConditionType = "Reconciling"
+	// CloneSetConditionStalled says that nothing will move until somebody acts.
+	CloneSetConditionStalled CloneSetConditionType = "Stalled"
+	// CloneSetConditionInPlaceUpdatable says whether the running update is done in place, and if not, why.
+	CloneSetConditionInPlaceUpdatable CloneSetConditionType = "InPlaceUpdatable"
+)
+
+const (
+	// CloneSetProgressDeadlineExceeded is the Progressing reason when the deadline has passed.
+	CloneSetProgressDeadlineExceeded = "ProgressDeadlineExceeded"
+	// CloneSetProgressPaused is the Progressing reason when the update is paused.
+	CloneSetProgressPaused = "CloneSetPaused"
+	// CloneSetProgressUpdated is the Progressing reason while Pods are being updated.
+	CloneSetProgressUpdated = "CloneSetUpdated"
+	// CloneSetProgressPartitionAvailable is the Progressing reason when the partition has been reached.
+	CloneSetProgressPartitionAvailable = "ProgressPartitionAvailable"
+	// CloneSetAvailable is the Progressing reason when the rollout is complete.
+	CloneSetAvailable = "CloneSetAvailable"
+)
+
+// CloneSetCondition is one condition of a CloneSet.
+type CloneSetCondition struct {
+	// Type names the condition.
+	Type CloneSetConditionType `json:"type"`
+	// Status is True, False or Unknown.
+	Status corev1.ConditionStatus `json:"status"`
+	// LastUpdateTime is when the condition was last written.
+	// +optional
+	LastUpdateTime metav1.Time `json:"lastUpdateTime,omitempty"`
+	// LastTransitionTime is when the status last changed.
+	// +optional
+	LastTransitionTime metav1.Time `json:"lastTransitionTime,omitempty"`
+	// Reason is one word for programs.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// Message is one line for people.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// CloneSet keeps a number of equal Pods running and updates them in place.
+//
+// +kubebuilder:object:root=true
+type CloneSet struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec CloneSetSpec `json:"spec,omitempty"`
+	// +optional
+	Status CloneSetStatus `json:"status,omitempty"`
+}
+
+// CloneSetList is a list of CloneSets.
+//
+// +kubebuilder:object:root=true
+type CloneSetList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []CloneSet `json:"items"`
+}
