@@ -29,7 +29,28 @@ type Snapshot struct {
 	Now time.Time
 }
 
-// Plan decides what to do next.
+// Plan decides what to do next. The phases run in this order; scaling and updating never share a pass, because each counts on the Pods
+// that the other leaves alone.
 func Plan(s Snapshot) plan.Decision {
-	return plan.Decision{}
+	var d plan.Decision
+	if s.Set.DeletionTimestamp != nil {
+		return d
+	}
+	v, err := look(s)
+	if err != nil {
+		d.Note(reasonInvalid, err.Error())
+		return d
+	}
+	if v.keepRevision(&d) {
+		return d
+	}
+	v.refresh(&d)
+	if !v.scale(&d) {
+		v.update(&d)
+		v.heal(&d)
+	}
+	v.explain(&d)
+	v.truncateHistory(&d)
+	v.wake(&d)
+	return d
 }

@@ -4,12 +4,189 @@
 package cloneset
 
 import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
+)
+
+// Reasons of the conditions Ready, Reconciling and Stalled.
+const (
+	reasonInvalid     = "InvalidSpec"
+	reasonAvailable   = "Available"
+	reasonBatch       = "PartitionReached"
+	reasonPaused      = "Paused"
+	reasonProgressing = "Progressing"
+	reasonDeadline    = kruisev1beta1.CloneSetProgressDeadlineExceeded
+	reasonNotInPlace  = "InPlaceImpossible"
+	reasonFailed      = "WriteFailed"
 )
 
 // Status is what a CloneSet's status should say after a decision was carried out. It is equal to the observed one where nothing
 // changed, times included, so that it need not be written.
 func Status(s Snapshot, d plan.Decision, o plan.Outcome) kruisev1beta1.CloneSetStatus {
-	return s.Set.Status
+	status := *s.Set.Status.DeepCopy()
+	status.ObservedGeneration = s.Set.Generation
+	if s.Set.DeletionTimestamp != nil {
+		return status
+	}
+	v, err := look(s)
+	if err != nil {
+		setStalled(&status, v0(s), reasonInvalid, err.Error())
+		return status
+	}
+	v.tell(&status)
+	v.tellCollision(&status, o)
+	v.tellFailures(&status, o)
+	v.tellInPlace(&status)
+	v.tellProgress(&status)
+	v.tellReadiness(&status, o)
+	return status
+}
+
+// v0 is a view for a set that cannot be understood: it knows the time and nothing else.
+func v0(s Snapshot) *view { return &view{Snapshot: s} }
+
+// tell counts the Pods.
+func (v *view) tell(status *kruisev1beta1.CloneSetStatus) {
+	status.Replicas, status.ReadyReplicas, status.AvailableReplicas = 0, 0, 0
+	status.UpdatedReplicas, status.UpdatedReadyReplicas, status.UpdatedAvailableReplicas = 0, 0, 0
+	for _, f := range v.active {
+		ready, available, updated := count(f.IsReady()), count(v.isAvailable(f)), count(v.isUpdated(f))
+		status.Replicas++
+		status.ReadyReplicas += ready
+		status.AvailableReplicas += available
+		status.UpdatedReplicas += updated
+		status.UpdatedReadyReplicas += updated * ready
+		status.UpdatedAvailableReplicas += updated * available
+	}
+	replicas := int32(v.limits.Replicas)
+	status.ExpectedUpdatedReplicas = replicas - int32(v.limits.Partition)
+	status.UpdateRevision = v.choice.Update.Name
+	if status.CurrentRevision == "" || status.UpdatedReplicas == replicas && status.Replicas == replicas {
+		status.CurrentRevision = v.choice.Current.Name
+		if status.UpdatedReplicas == replicas {
+			status.CurrentRevision = v.choice.Update.Name
+		}
+	}
+	if selector, err := metav1.LabelSelectorAsSelector(v.Set.Spec.Selector); err == nil {
+		status.LabelSelector = selector.String()
+	}
+}
+
+func count(is bool) int32 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// tellCollision counts a collision when the name of a new revision is taken by another: the next hash is another one.
+func (v *view) tellCollision(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) {
+	f := o.FailureOf(plan.PhaseRevision)
+	if f == nil || f.Action.Verb != plan.Create || !apierrors.IsAlreadyExists(f.Err) {
+		return
+	}
+	next := int32(1)
+	if status.CollisionCount != nil {
+		next = *status.CollisionCount + 1
+	}
+	status.CollisionCount = &next
+}
+
+// tellFailures sets FailedScale and FailedUpdate while their cause lasts.
+func (v *view) tellFailures(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) {
+	for phase, kind := range map[plan.Phase]kruisev1beta1.CloneSetConditionType{
+		plan.PhaseScale:  kruisev1beta1.CloneSetConditionFailedScale,
+		plan.PhaseUpdate: kruisev1beta1.CloneSetConditionFailedUpdate,
+	} {
+		f := o.FailureOf(phase)
+		if f == nil {
+			removeCondition(status, kind)
+			continue
+		}
+		v.set(status, kruisev1beta1.CloneSetCondition{Type: kind, Status: corev1.ConditionTrue, Reason: reasonFailed, Message: f.Err.Error()})
+	}
+}
+
+// tellInPlace says whether the running update is made in place, and why not.
+func (v *view) tellInPlace(status *kruisev1beta1.CloneSetStatus) {
+	verdict := v.verdict()
+	if verdict == nil {
+		removeCondition(status, kruisev1beta1.CloneSetConditionInPlaceUpdatable)
+		return
+	}
+	c := kruisev1beta1.CloneSetCondition{
+		Type: kruisev1beta1.CloneSetConditionInPlaceUpdatable, Status: corev1.ConditionTrue, Reason: "InPlace", Message: "Pods are updated in place",
+	}
+	if !verdict.OK {
+		c.Status, c.Reason, c.Message = corev1.ConditionFalse, verdict.Reason, v.explanation(*verdict)
+	}
+	v.set(status, c)
+}
+
+// tellProgress sets the published condition Progressing.
+func (v *view) tellProgress(status *kruisev1beta1.CloneSetStatus) {
+	c := kruisev1beta1.CloneSetCondition{Type: kruisev1beta1.CloneSetConditionProgressing, Status: corev1.ConditionTrue}
+	switch {
+	case v.isComplete(status):
+		c.Reason, c.Message = kruisev1beta1.CloneSetAvailable, "CloneSet is available"
+	case v.strategy.Paused:
+		c.Reason, c.Message = kruisev1beta1.CloneSetProgressPaused, "CloneSet is paused"
+	case v.isPartitionReached(status):
+		c.Reason, c.Message = kruisev1beta1.CloneSetProgressPartitionAvailable, "CloneSet has been paused by its partition"
+	case v.isOverdue(status):
+		c.Status, c.Reason = corev1.ConditionFalse, kruisev1beta1.CloneSetProgressDeadlineExceeded
+		c.Message = fmt.Sprintf("no progress for %d s", *v.Set.Spec.ProgressDeadlineSeconds)
+	default:
+		c.Reason, c.Message = kruisev1beta1.CloneSetProgressUpdated, "CloneSet is progressing"
+	}
+	v.set(status, c)
+	if hasProgressed(&v.Set.Status, status) {
+		conditionOf(status, c.Type).LastUpdateTime = metav1.NewTime(v.Now)
+	}
+}
+
+// hasProgressed says that a Pod more was created, updated or became available, so that the deadline starts anew.
+func hasProgressed(old, now *kruisev1beta1.CloneSetStatus) bool {
+	return now.ObservedGeneration != old.ObservedGeneration || now.UpdateRevision != old.UpdateRevision ||
+		now.Replicas != old.Replicas || now.UpdatedReplicas > old.UpdatedReplicas ||
+		now.UpdatedAvailableReplicas > old.UpdatedAvailableReplicas || now.AvailableReplicas > old.AvailableReplicas
+}
+
+// isComplete says that every Pod is there, at the update revision, and serves.
+func (v *view) isComplete(status *kruisev1beta1.CloneSetStatus) bool {
+	replicas := int32(v.limits.Replicas)
+	return status.Replicas == replicas && status.UpdatedReplicas == replicas && status.UpdatedAvailableReplicas == replicas
+}
+
+// isPartitionReached says that the update has come as far as its partition lets it.
+func (v *view) isPartitionReached(status *kruisev1beta1.CloneSetStatus) bool {
+	return v.limits.Partition > 0 && !v.isOnDelete() && int(status.Replicas) == v.limits.Replicas &&
+		status.UpdatedAvailableReplicas >= status.ExpectedUpdatedReplicas && int(status.AvailableReplicas) == v.limits.Replicas
+}
+
+// isOverdue says that the deadline has passed since the last progress.
+func (v *view) isOverdue(status *kruisev1beta1.CloneSetStatus) bool {
+	left, limited := v.deadlineIn(status)
+	if !limited || hasProgressed(&v.Set.Status, status) {
+		return false
+	}
+	told := conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionProgressing)
+	return left <= 0 || told != nil && told.Reason == kruisev1beta1.CloneSetProgressDeadlineExceeded
+}
+
+// deadlineIn is how long the rollout may still go without progress.
+func (v *view) deadlineIn(status *kruisev1beta1.CloneSetStatus) (left time.Duration, limited bool) {
+	told := conditionOf(status, kruisev1beta1.CloneSetConditionProgressing)
+	seconds := v.Set.Spec.ProgressDeadlineSeconds
+	if seconds == nil || told == nil {
+		return 0, false
+	}
+	return told.LastUpdateTime.Add(time.Duration(*seconds) * time.Second).Sub(v.Now), true
 }

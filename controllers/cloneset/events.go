@@ -1,0 +1,77 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/keelson/keelson/controllers/plan"
+)
+
+// Reasons of events. COMPAT: all but the last two are published.
+const (
+	eventSuccessfulCreate           = "SuccessfulCreate"
+	eventFailedCreate               = "FailedCreate"
+	eventSuccessfulDelete           = "SuccessfulDelete"
+	eventFailedDelete               = "FailedDelete"
+	eventSuccessfulUpdatePodInPlace = "SuccessfulUpdatePodInPlace"
+	eventFailedUpdatePodInPlace     = "FailedUpdatePodInPlace"
+	eventSuccessfulUpdateReCreate   = "SuccessfulUpdatePodReCreate"
+	eventFailedUpdateReCreate       = "FailedUpdatePodReCreate"
+	eventScaleUpLimited             = "ScaleUpLimited"
+	eventInPlaceImpossible          = "InPlaceUpdateImpossible"
+	eventBrokenAnnotation           = "BrokenAnnotationRemoved"
+)
+
+func normal(reason, format string, args ...any) plan.Event {
+	return plan.Event{Type: corev1.EventTypeNormal, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+func warning(reason, format string, args ...any) plan.Event {
+	return plan.Event{Type: corev1.EventTypeWarning, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+func createdPod(pod string) plan.Event {
+	return normal(eventSuccessfulCreate, "succeed to create pod %s", pod)
+}
+
+func createFailed(pod string) plan.Event {
+	return warning(eventFailedCreate, "failed to create pod %s", pod)
+}
+
+func deletedPod(pod string) plan.Event {
+	return normal(eventSuccessfulDelete, "succeed to delete pod %s", pod)
+}
+
+func deleteFailed(pod string) plan.Event {
+	return warning(eventFailedDelete, "failed to delete pod %s", pod)
+}
+
+func updatedInPlace(pod, revision string) plan.Event {
+	return normal(eventSuccessfulUpdatePodInPlace, "successfully update pod %s in-place(revision %s)", pod, revision)
+}
+
+func updateInPlaceFailed(pod string) plan.Event {
+	return warning(eventFailedUpdatePodInPlace, "failed to update pod %s in-place", pod)
+}
+
+func updatedByRecreation(pod string) plan.Event {
+	return normal(eventSuccessfulUpdateReCreate, "successfully mark pod %s for recreation", pod)
+}
+
+func recreateFailed(pod string) plan.Event {
+	return warning(eventFailedUpdateReCreate, "failed to mark pod %s for recreation", pod)
+}
+
+func scaleUpLimited(now, wanted int) plan.Event {
+	return warning(eventScaleUpLimited, "scale up is limited to %d of %d pods because of scaleStrategy.maxUnavailable", now, wanted)
+}
+
+func inPlaceImpossible(why string) plan.Event { return warning(eventInPlaceImpossible, "%s", why) }
+
+func brokenAnnotation(pod, key, problem string) plan.Event {
+	return warning(eventBrokenAnnotation, "removed annotation %s of pod %s, which could not be read: %s", key, pod, problem)
+}

@@ -1,0 +1,73 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/revision"
+)
+
+const defaultRevisionHistoryLimit = 10
+
+// keepRevision writes the update revision into the history where it is missing or not the newest. Nothing else may happen before: Pods
+// must not carry a revision that nobody can look up.
+func (v *view) keepRevision(d *plan.Decision) bool {
+	c := v.choice
+	switch {
+	case c.Create:
+		rev := c.Update.DeepCopy()
+		rev.Revision = c.Number
+		d.Act(plan.Action{Verb: plan.Create, Phase: plan.PhaseRevision, Object: rev})
+		return true
+	case c.Number != c.Update.Revision:
+		raw, err := json.Marshal(map[string]any{"revision": c.Number})
+		if err != nil {
+			// NOTE: a number always encodes.
+			panic(err)
+		}
+		d.Act(plan.Action{Verb: plan.Patch, Phase: plan.PhaseRevision, Object: c.Update, Changes: []plan.Change{{Patch: raw}}})
+		return true
+	default:
+		return false
+	}
+}
+
+// truncateHistory deletes the oldest revisions that no Pod has and that are beyond the limit.
+func (v *view) truncateHistory(d *plan.Decision) {
+	limit := defaultRevisionHistoryLimit
+	if v.Set.Spec.RevisionHistoryLimit != nil {
+		limit = int(*v.Set.Spec.RevisionHistoryLimit)
+	}
+	if len(v.history) <= limit {
+		return
+	}
+	used := map[string]bool{
+		revision.ShortHash(v.choice.Update.Name):  true,
+		revision.ShortHash(v.choice.Current.Name): true,
+	}
+	for _, f := range v.Pods {
+		used[revision.ShortHash(f.Revision)] = true
+	}
+	inUse := func(name string) bool { return used[revision.ShortHash(name)] }
+	for _, rev := range revision.Surplus(v.history, inUse, limit) {
+		d.Act(plan.Action{Verb: plan.Delete, Phase: plan.PhaseRevision, Object: rev})
+	}
+}
+
+// wake plans again when the next ready Pod becomes available, and when the deadline for progress passes.
+func (v *view) wake(d *plan.Decision) {
+	if left, limited := v.deadlineIn(&v.Set.Status); limited && left > 0 && !v.isComplete(&v.Set.Status) {
+		d.WakeIn(left, "the deadline for progress passes")
+	}
+	for _, f := range v.active {
+		if left := f.AvailableIn(v.clock.MinReadySeconds, v.Now); f.IsReady() && left > 0 {
+			d.WakeIn(left, "a ready Pod becomes available after minReadySeconds")
+		}
+	}
+}
+
+func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,254 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/inplace"
+	"github.com/keelson/keelson/controllers/plan/order"
+	"github.com/keelson/keelson/controllers/plan/pods"
+	"github.com/keelson/keelson/controllers/plan/revision"
+)
+
+// refresh advances what is under way on single Pods: broken annotations are removed, new Pods become Normal, and updates in place go on
+// to their next step.
+func (v *view) refresh(d *plan.Decision) {
+	for _, f := range v.active {
+		switch step := inplace.Next(f, v.Now); {
+		case len(f.Broken) > 0:
+			v.removeBroken(d, f)
+		case step.Kind == inplace.Wait:
+			d.Note("WaitingForUpdate", fmt.Sprintf("Pod %s: %s", f.Pod.Name, step.Message))
+			if step.After > 0 {
+				d.WakeIn(step.After, step.Message)
+			}
+		case step.Kind != inplace.Idle:
+			v.patch(d, f, plan.Action{Phase: plan.PhaseRefresh, Changes: step.Write(f, v.hooks.AfterUpdate(f), v.Now)})
+		default:
+			v.advance(d, f)
+		}
+	}
+}
+
+// advance moves a Pod to the next state of its life, and a new one to ready in the same write.
+func (v *view) advance(d *plan.Decision, f *pods.Facts) {
+	next := v.hooks.Next(f, v.isUpdated(f))
+	if next == "" {
+		return
+	}
+	p := &inplace.Patch{}
+	p.State(next, v.Now)
+	p.Ready(f, v.Now)
+	v.patch(d, f, plan.Action{Phase: plan.PhaseRefresh, Changes: []plan.Change{p.Change()}})
+}
+
+// heal makes Pods ready that were drained for an update which nobody makes any more: the writer died before the second write, and the wish
+// has changed since.
+func (v *view) heal(d *plan.Decision) {
+	for _, f := range v.free(v.active) {
+		isDrained := f.HasInPlaceGate && f.InPlaceReady != corev1.ConditionTrue
+		isAtRest := f.State == "" || f.State == pub.LifecycleStateNormal
+		if !isDrained || !isAtRest || inplace.Next(f, v.Now).Kind != inplace.Idle {
+			continue
+		}
+		p := &inplace.Patch{}
+		p.Ready(f, v.Now)
+		v.patch(d, f, plan.Action{Phase: plan.PhaseRefresh, Changes: []plan.Change{p.Change()}})
+	}
+}
+
+func (v *view) removeBroken(d *plan.Decision, f *pods.Facts) {
+	p := &inplace.Patch{}
+	for _, broken := range f.Broken {
+		p.RemoveAnnotation(broken.Key)
+		if broken.Key == pub.InPlaceUpdateGraceKey || broken.Key == pub.InPlaceUpdateGraceKeyOld {
+			v.restoreImages(p, f)
+		}
+	}
+	v.patch(d, f, plan.Action{
+		Phase: plan.PhaseRefresh, Changes: []plan.Change{p.Change()}, Done: brokenAnnotation(f.Pod.Name, f.Broken[0].Key, f.Broken[0].Problem),
+	})
+}
+
+// restoreImages gives a Pod the images of the revision that it carries. Its update was held back in an annotation that cannot be read any
+// more, but the label says where it was going.
+func (v *view) restoreImages(p *inplace.Patch, f *pods.Facts) {
+	template, err := v.template(f.Revision)
+	if err != nil {
+		return
+	}
+	for i := range template.Spec.Containers {
+		p.Image(template.Spec.Containers[i].Name, template.Spec.Containers[i].Image)
+	}
+}
+
+// update brings Pods to the revision that the partition gives them, as many as may be unavailable.
+func (v *view) update(d *plan.Decision) {
+	if v.isOnDelete() || v.strategy.Paused {
+		return
+	}
+	counts := v.count()
+	to, number := v.choice.Update, counts.Update
+	if number < 0 {
+		to, number = v.choice.Current, -number
+	}
+	budget := v.updateBudget(counts.UpdateMaxUnavailable, to)
+	candidates := v.candidates(to)
+	for _, f := range candidates[:min(number, len(candidates))] {
+		if !budget.take(v.isAvailable(f)) {
+			d.Note("UpdateLimited", "the update waits: maxUnavailable is reached")
+			return
+		}
+		if diff := v.wayTo(f, to); diff.verdict.OK {
+			v.updateInPlace(d, f, diff.spec, to)
+		} else {
+			v.recreate(d, f)
+		}
+	}
+}
+
+// updateBudget is how many Pods may be taken out of service.
+type updateBudget struct {
+	limit int
+	// unavailable counts all Pods that do not serve; moving those of them that are at the target or on their way.
+	unavailable, moving int
+}
+
+func (v *view) updateBudget(limit int, to *appsv1.ControllerRevision) updateBudget {
+	b := updateBudget{limit: limit}
+	for _, f := range v.active {
+		if v.isAvailable(f) && !v.isLeaving(f) {
+			continue
+		}
+		b.unavailable++
+		if revision.Matches(f.Revision, to.Name) {
+			b.moving++
+		}
+	}
+	return b
+}
+
+// isLeaving says that a Pod that serves is about to be deleted.
+func (v *view) isLeaving(f *pods.Facts) bool { return f.IsPreparingDelete() || v.isToDelete(f) }
+
+// take asks for one Pod. A Pod that does not serve is free, but for the number of Pods that move at once.
+func (b *updateBudget) take(isAvailable bool) bool {
+	if b.moving >= b.limit || isAvailable && b.unavailable >= b.limit {
+		return false
+	}
+	b.moving++
+	if isAvailable {
+		b.unavailable++
+	}
+	return true
+}
+
+// candidates are the Pods that may be brought to a revision, in order. Under InPlaceOnly these are the ones that can be updated in place; the
+// others stay as they are, and the condition InPlaceUpdatable says why.
+func (v *view) candidates(to *appsv1.ControllerRevision) []*pods.Facts {
+	isStuck := func(f *pods.Facts) bool {
+		return v.strategy.PodUpdatePolicy == kruisev1beta1.InPlaceOnlyPodUpdatePolicyType && !v.wayTo(f, to).verdict.OK
+	}
+	var found []*pods.Facts
+	for _, f := range v.free(v.active) {
+		if revision.Matches(f.Revision, to.Name) || v.isLeaving(f) || f.Grace != "" || isStuck(f) {
+			continue
+		}
+		found = append(found, f)
+	}
+	order.ForUpdate(found, v.clock)
+	return found
+}
+
+// wayTo says whether and how the policy lets a Pod be brought to a revision in place.
+func (v *view) wayTo(f *pods.Facts, to *appsv1.ControllerRevision) difference {
+	switch v.strategy.PodUpdatePolicy {
+	case kruisev1beta1.InPlaceIfPossiblePodUpdatePolicyType, kruisev1beta1.InPlaceOnlyPodUpdatePolicyType:
+		return v.difference(f, to)
+	default:
+		return difference{verdict: plan.No("ReCreate", "podUpdatePolicy is ReCreate")}
+	}
+}
+
+// updateInPlace asks the hook first, then changes the Pod.
+func (v *view) updateInPlace(d *plan.Decision, f *pods.Facts, spec inplace.Spec, to *appsv1.ControllerRevision) {
+	if v.hooks.BlocksUpdate(f) {
+		if f.State != pub.LifecycleStatePreparingUpdate {
+			p := &inplace.Patch{}
+			p.State(pub.LifecycleStatePreparingUpdate, v.Now)
+			v.patch(d, f, plan.Action{Phase: plan.PhaseUpdate, Changes: []plan.Change{p.Change()}})
+		}
+		return
+	}
+	target := inplace.Target{Revision: to.Name, Labels: v.revisionLabels(to.Name), Spec: spec, After: v.hooks.AfterUpdate(f)}
+	if s := v.strategy.InPlaceUpdateStrategy; s != nil {
+		target.GraceSeconds = s.GracePeriodSeconds
+	}
+	changes, err := inplace.Begin(f, target, v.Now)
+	if err != nil {
+		d.Note("FailedUpdate", err.Error())
+		return
+	}
+	v.patch(d, f, plan.Action{
+		Phase: plan.PhaseUpdate, Changes: changes, Done: updatedInPlace(f.Pod.Name, to.Name), Failed: updateInPlaceFailed(f.Pod.Name),
+	})
+}
+
+// recreate marks a Pod for deletion; the next pass deletes it within the limits, and creates another.
+// COMPAT: the mark is the published label, so that others see what is about to happen.
+func (v *view) recreate(d *plan.Decision, f *pods.Facts) {
+	p := &inplace.Patch{}
+	p.Label(kruisev1beta1.SpecifiedDeleteKey, "true")
+	v.patch(d, f, plan.Action{
+		Phase: plan.PhaseUpdate, Changes: []plan.Change{p.Change()}, Done: updatedByRecreation(f.Pod.Name), Failed: recreateFailed(f.Pod.Name),
+	})
+}
+
+// verdict says whether the update that is due can be made in place; nil when none is due, or none is made in place by policy.
+func (v *view) verdict() *plan.Verdict {
+	switch v.strategy.PodUpdatePolicy {
+	case kruisev1beta1.InPlaceIfPossiblePodUpdatePolicyType, kruisev1beta1.InPlaceOnlyPodUpdatePolicyType:
+	default:
+		return nil
+	}
+	var found *plan.Verdict
+	for _, f := range v.active {
+		if v.isOnDelete() || v.isUpdated(f) {
+			continue
+		}
+		verdict := v.difference(f, v.choice.Update).verdict
+		if found = &verdict; !verdict.OK {
+			break
+		}
+	}
+	return found
+}
+
+// explain tells why an update cannot be made in place, once for each cause: the condition of the last pass says what was told already.
+func (v *view) explain(d *plan.Decision) {
+	verdict := v.verdict()
+	if verdict == nil || verdict.OK {
+		return
+	}
+	d.Note(verdict.Reason, verdict.Message)
+	told := conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionInPlaceUpdatable)
+	if told == nil || told.Status != corev1.ConditionFalse || told.Message != v.explanation(*verdict) {
+		d.Events = append(d.Events, inPlaceImpossible(v.explanation(*verdict)))
+	}
+}
+
+// explanation is a negative verdict with what follows from it.
+func (v *view) explanation(verdict plan.Verdict) string {
+	if v.strategy.PodUpdatePolicy == kruisev1beta1.InPlaceOnlyPodUpdatePolicyType {
+		return verdict.Message + "; Pods stay as they are because podUpdatePolicy is InPlaceOnly"
+	}
+	return verdict.Message + "; Pods are recreated"
+}
