@@ -1,0 +1,14 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gates holds every feature gate as one table and decides which are enabled. It knows no global state: each
+// program reads its settings, resolves them once, and hands plain booleans to the code that needs them.
+//
+//	--feature-gates=A=true,B=false   ParseFlag ─┐
+//	                                            ├─ one map, the flag wins ─ Resolve ─> Set ─ Enabled(gate)
+//	<dir>/A, <dir>/B                 ParseDir ──┘
+//
+// A gate is explicit when a user set it by its own name; else its value is a default, from its group (AllAlpha, AllBeta)
+// or from the table. A default that another gate contradicts gives way to it, and the Set can say why. An explicit gate
+// never gives way: what contradicts it is an error that names both gates and the rule.
+package gates
