@@ -135,7 +135,9 @@ func (v *view) revisionOwner() revision.Owner {
 }
 
 // isUpdated says that a Pod carries the update revision.
-func (v *view) isUpdated(f *pods.Facts) bool { return revision.Matches(f.Revision, v.choice.Update.Name) }
+func (v *view) isUpdated(f *pods.Facts) bool {
+	return revision.Matches(f.Revision, v.choice.Update.Name)
+}
 
 // isToDelete says that somebody asked for the deletion of this very Pod.
 func (v *view) isToDelete(f *pods.Facts) bool {

@@ -89,14 +89,14 @@ func isReported(pod *corev1.Pod, spec *corev1.Container, status *corev1.Containe
 	for i := range report.Containers {
 		c := &report.Containers[i]
 		if c.Name == spec.Name && c.ContainerID != "" && c.ContainerID == status.ContainerID {
-			return c.Hashes.PlainHash == kubeletHash(spec)
+			return c.Hashes.PlainHash == KubeletHash(spec)
 		}
 	}
 	return false
 }
 
-// kubeletHash is the hash by which a kubelet of 1.31 or newer recognises a container's spec: FNV-1a over its name and image.
-func kubeletHash(c *corev1.Container) uint64 {
+// KubeletHash is the hash by which a kubelet of 1.31 or newer recognises a container's spec: FNV-1a over its name and image.
+func KubeletHash(c *corev1.Container) uint64 {
 	fields, err := json.Marshal(map[string]string{"name": c.Name, "image": c.Image})
 	if err != nil {
 		return 0
