@@ -1,0 +1,286 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/tests/support"
+)
+
+const web = "app=web"
+
+// requireSamePods says that Pods were kept: same names, UIDs, IPs and nodes.
+func requireSamePods(t *testing.T, before, after map[string]corev1.Pod) {
+	t.Helper()
+	require.Len(t, after, len(before))
+	for name, was := range before {
+		is, found := after[name]
+		require.True(t, found, "Pod %s is gone", name)
+		assert.Equal(t, was.UID, is.UID, "UID of %s", name)
+		assert.Equal(t, was.Status.PodIP, is.Status.PodIP, "IP of %s", name)
+		assert.Equal(t, was.Spec.NodeName, is.Spec.NodeName, "node of %s", name)
+	}
+}
+
+func restarts(pod corev1.Pod, container string) int32 {
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.Name == container {
+			return c.RestartCount
+		}
+	}
+	return -1
+}
+
+func image(pod corev1.Pod, container string) string {
+	for _, c := range pod.Spec.Containers {
+		if c.Name == container {
+			return c.Image
+		}
+	}
+	return ""
+}
+
+func setImage(s *support.Suite, name, image string) {
+	s.Helper()
+	set := s.CloneSet(name)
+	containers := set.Spec.Template.Spec.Containers
+	containers[0].Image = image
+	s.Patch(&kruisev1beta1.CloneSet{}, name, `{"spec":{"template":{"spec":{"containers":`+support.JSON(containers)+`}}}}`)
+}
+
+func rolling(s *support.Suite, name, fields string) {
+	s.Helper()
+	s.Patch(&kruisev1beta1.CloneSet{}, name, `{"spec":{"updateStrategy":{"rollingUpdate":`+fields+`}}}`)
+}
+
+func isUpdated(n int32) func(*kruisev1beta1.CloneSet) bool {
+	return func(set *kruisev1beta1.CloneSet) bool {
+		return set.Status.UpdatedReplicas == n && set.Status.UpdatedAvailableReplicas == n && set.Status.AvailableReplicas == set.Status.Replicas
+	}
+}
+
+func TestAnImageChangeKeepsThePods(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(5).MaxUnavailable("20%").Sidecar(support.ImageSleeper).Obj())
+	s.WaitReady("web")
+	before := s.Pods(web)
+	witness := s.Watch(web)
+
+	setImage(s, "web", support.ImageV2)
+	s.WaitFor("web", "all Pods are updated", isUpdated(5))
+
+	after := s.Pods(web)
+	requireSamePods(t, before, after)
+	for name, pod := range after {
+		assert.Equal(t, support.ImageV2, image(pod, "main"))
+		assert.Equal(t, restarts(before[name], "main")+1, restarts(pod, "main"), "restarts of main in %s", name)
+		assert.Equal(t, restarts(before[name], "side"), restarts(pod, "side"), "restarts of side in %s", name)
+	}
+	assert.GreaterOrEqual(t, witness.Least(), 4, "replicas - maxUnavailable Pods must always be ready")
+	assert.Equal(t, 5, witness.Most(), "no Pod is created")
+	assert.True(t, s.HasEvent("web", "SuccessfulUpdatePodInPlace", ""))
+}
+
+func TestAPartitionAsANumberHoldsPodsBack(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Partition("2").Obj())
+	s.WaitReady("web")
+	before := s.Pods(web)
+	setImage(s, "web", support.ImageV2)
+	set := s.WaitFor("web", "the partition is reached", isUpdated(1))
+	assert.EqualValues(t, 1, set.Status.ExpectedUpdatedReplicas)
+	assert.NotEqual(t, set.Status.CurrentRevision, set.Status.UpdateRevision)
+	s.Never("a Pod beyond the partition is updated", 3*time.Second, func() bool { return s.CloneSet("web").Status.UpdatedReplicas != 1 })
+
+	rolling(s, "web", `{"partition":0}`)
+	set = s.WaitFor("web", "all Pods are updated", isUpdated(3))
+	assert.Equal(t, set.Status.CurrentRevision, set.Status.UpdateRevision)
+	requireSamePods(t, before, s.Pods(web))
+}
+
+func TestAPartitionAsAPercentageUpdatesAtLeastOnePod(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Partition("90%").Obj())
+	s.WaitReady("web")
+	setImage(s, "web", support.ImageV2)
+	set := s.WaitFor("web", "one Pod is updated", isUpdated(1))
+	assert.EqualValues(t, 1, set.Status.ExpectedUpdatedReplicas)
+	progress := support.Condition(set, kruisev1beta1.CloneSetConditionProgressing)
+	require.NotNil(t, progress)
+	assert.Equal(t, kruisev1beta1.CloneSetProgressPartitionAvailable, progress.Reason)
+}
+
+func TestAPausedSetScalesButDoesNotUpdate(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(2).Paused().Obj())
+	s.WaitReady("web")
+	setImage(s, "web", support.ImageV2)
+	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"replicas":3}}`)
+	set := s.WaitFor("web", "a Pod is added", func(set *kruisev1beta1.CloneSet) bool { return set.Status.AvailableReplicas == 3 })
+	assert.EqualValues(t, 1, set.Status.UpdatedReplicas, "the new Pod has the new revision, the others wait")
+	rolling(s, "web", `{"paused":false}`)
+	s.WaitFor("web", "all Pods are updated", isUpdated(3))
+}
+
+func TestAGracePeriodDrainsBeforeTheImageChanges(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(1).GracePeriod(4).Obj())
+	s.WaitReady("web")
+	setImage(s, "web", support.ImageV2)
+	s.Eventually("the Pod is drained with its old image", func() bool {
+		for _, pod := range s.Pods(web) {
+			return pod.Annotations["apps.kruise.io/inplace-update-grace"] != "" && image(pod, "main") == support.ImageV1 && !support.IsReady(pod)
+		}
+		return false
+	})
+	s.WaitFor("web", "the Pod is updated", isUpdated(1))
+	for _, pod := range s.Pods(web) {
+		assert.Empty(t, pod.Annotations["apps.kruise.io/inplace-update-grace"])
+		assert.Contains(t, pod.Annotations["apps.kruise.io/inplace-update-state"], `"updateImages":true`)
+	}
+}
+
+func TestMinReadySecondsSlowsTheRollout(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").MinReadySeconds(4).Obj())
+	s.WaitFor("web", "Pods are ready but not available yet", func(set *kruisev1beta1.CloneSet) bool {
+		return set.Status.ReadyReplicas == 2 && set.Status.AvailableReplicas < 2
+	})
+	s.WaitReady("web")
+	setImage(s, "web", support.ImageV2)
+	s.WaitFor("web", "one Pod is ready, not available, and the other waits", func(set *kruisev1beta1.CloneSet) bool {
+		return set.Status.UpdatedReadyReplicas == 1 && set.Status.UpdatedAvailableReplicas == 0 && set.Status.UpdatedReplicas == 1
+	})
+	s.WaitFor("web", "both are updated", isUpdated(2))
+}
+
+func TestAChangeThatCannotBeMadeInPlaceSaysWhy(t *testing.T) {
+	env := `{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"` + support.ImageV1 + `","imagePullPolicy":"IfNotPresent","env":[{"name":"A","value":"b"}]}]}}}}`
+	const why = "spec.template.spec.containers[0].env cannot change in place"
+
+	t.Run("and recreates under InPlaceIfPossible", func(t *testing.T) {
+		s := support.Begin(t)
+		s.Create(support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").Obj())
+		s.WaitReady("web")
+		before := s.Pods(web)
+		s.Patch(&kruisev1beta1.CloneSet{}, "web", env)
+		s.WaitFor("web", "the condition says why", func(set *kruisev1beta1.CloneSet) bool {
+			c := support.Condition(set, kruisev1beta1.CloneSetConditionInPlaceUpdatable)
+			return c != nil && c.Status == corev1.ConditionFalse && strings.Contains(c.Message, why)
+		})
+		s.WaitFor("web", "both are updated", isUpdated(2))
+		for name := range s.Pods(web) {
+			assert.NotContains(t, before, name, "the Pods are new ones")
+		}
+		assert.True(t, s.HasEvent("web", "InPlaceUpdateImpossible", why))
+		assert.True(t, s.HasEvent("web", "SuccessfulUpdatePodReCreate", ""))
+	})
+	t.Run("and waits under InPlaceOnly", func(t *testing.T) {
+		s := support.Begin(t)
+		s.Create(support.MakeCloneSet("web").Replicas(2).Policy(kruisev1beta1.InPlaceOnlyPodUpdatePolicyType).Obj())
+		s.WaitReady("web")
+		before := s.Pods(web)
+		s.Patch(&kruisev1beta1.CloneSet{}, "web", env)
+		s.WaitFor("web", "Stalled says why", func(set *kruisev1beta1.CloneSet) bool {
+			c := support.Condition(set, kruisev1beta1.CloneSetConditionStalled)
+			return c != nil && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, why)
+		})
+		requireSamePods(t, before, s.Pods(web))
+		setImage(s, "web", support.ImageV1)
+		s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"`+support.ImageV2+`","imagePullPolicy":"IfNotPresent"}]}}}}`)
+		s.WaitFor("web", "a change of image alone goes on", isUpdated(2))
+		requireSamePods(t, before, s.Pods(web))
+	})
+}
+
+func TestAnImageThatCannotBePulledStopsTheRollout(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(3).MaxUnavailable("1").Deadline(10).Obj())
+	s.WaitReady("web")
+	before := s.Pods(web)
+	witness := s.Watch(web)
+	setImage(s, "web", support.ImageMissing)
+	set := s.WaitFor("web", "the deadline passes and the condition names the Pod and its problem", func(set *kruisev1beta1.CloneSet) bool {
+		c := support.Condition(set, kruisev1beta1.CloneSetConditionStalled)
+		return c != nil && c.Status == corev1.ConditionTrue && (strings.Contains(c.Message, "ImagePullBackOff") || strings.Contains(c.Message, "ErrImagePull"))
+	})
+	assert.EqualValues(t, 1, set.Status.UpdatedReplicas, "the others keep serving")
+	assert.GreaterOrEqual(t, witness.Least(), 2)
+
+	setImage(s, "web", support.ImageV2)
+	s.WaitFor("web", "a good image repairs it", isUpdated(3))
+	requireSamePods(t, before, s.Pods(web))
+	assert.GreaterOrEqual(t, witness.Least(), 2)
+}
+
+func TestARollbackOfABrokenImageComesBack(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").Obj())
+	s.WaitReady("web")
+	before := s.Pods(web)
+	setImage(s, "web", support.ImageMissing)
+	s.Eventually("one Pod cannot pull", func() bool {
+		for _, pod := range s.Pods(web) {
+			for _, c := range pod.Status.ContainerStatuses {
+				if c.State.Waiting != nil && strings.Contains(c.State.Waiting.Reason, "Pull") {
+					return true
+				}
+			}
+		}
+		return false
+	})
+	setImage(s, "web", support.ImageV1)
+	s.WaitFor("web", "all Pods are back", isUpdated(2))
+	requireSamePods(t, before, s.Pods(web))
+}
+
+func TestAPodDeletedDuringItsUpdateIsReplaced(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(3).MaxUnavailable("1").GracePeriod(3).Obj())
+	s.WaitReady("web")
+	setImage(s, "web", support.ImageV2)
+	var victim corev1.Pod
+	s.Eventually("a Pod is being updated", func() bool {
+		for _, pod := range s.Pods(web) {
+			if pod.Labels["lifecycle.apps.kruise.io/state"] == "Updating" {
+				victim = pod
+				return true
+			}
+		}
+		return false
+	})
+	require.NoError(t, s.Resources.Delete(t.Context(), &victim))
+	s.WaitFor("web", "all Pods are updated", isUpdated(3))
+	assert.NotContains(t, s.Pods(web), victim.Name)
+}
+
+func TestGarbageInAnnotationsIsHealed(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(2).Obj())
+	s.WaitReady("web")
+	before := s.Pods(web)
+	for name := range before {
+		s.Patch(&corev1.Pod{}, name, `{"metadata":{"annotations":{"apps.kruise.io/inplace-update-state":"{","apps.kruise.io/inplace-update-grace":"[1,2"}}}`)
+	}
+	s.Eventually("the annotations are gone", func() bool {
+		for _, pod := range s.Pods(web) {
+			if pod.Annotations["apps.kruise.io/inplace-update-state"] != "" || pod.Annotations["apps.kruise.io/inplace-update-grace"] != "" {
+				return false
+			}
+		}
+		return true
+	})
+	s.Eventually("it is reported", func() bool { return s.HasEvent("web", "BrokenAnnotationRemoved", "apps.kruise.io/inplace-update-") })
+	setImage(s, "web", support.ImageV2)
+	s.WaitFor("web", "the set goes on", isUpdated(2))
+	requireSamePods(t, before, s.Pods(web))
+}

@@ -1,0 +1,221 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package support
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/e2e-framework/klient/k8s"
+	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
+	"sigs.k8s.io/e2e-framework/pkg/env"
+	"sigs.k8s.io/e2e-framework/pkg/envconf"
+	"sigs.k8s.io/e2e-framework/pkg/envfuncs"
+
+	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+)
+
+// KubeconfigEnv names the variable that holds the kubeconfig of the cluster under test.
+const KubeconfigEnv = "KEELSON_KUBECONFIG"
+
+// DeployedEnv names the variable that holds the overlay which has been applied already, so that a run of many suites applies it once.
+const DeployedEnv = "KEELSON_DEPLOYED"
+
+// Patience is how long a wait may take before a test fails. It bounds a hang; no test passes or fails by speed.
+const Patience = 3 * time.Minute
+
+// Main runs a suite on a cluster with an overlay installed.
+func Main(m *testing.M, overlay string) {
+	testenv := env.NewWithConfig(envconf.New())
+	provider := &Provider{}
+	testenv.Setup(
+		envfuncs.CreateCluster(provider, "keelson"),
+		func(ctx context.Context, _ *envconf.Config) (context.Context, error) {
+			if provider.mode == "sim" {
+				fmt.Fprintln(os.Stderr, "this suite needs real containers and the cluster is simulated: skipped")
+				os.Exit(0)
+			}
+			if err := os.Setenv(KubeconfigEnv, provider.GetKubeconfig()); err != nil {
+				return ctx, err
+			}
+			if os.Getenv(DeployedEnv) == overlay {
+				return ctx, nil
+			}
+			return ctx, Deploy(ctx, overlay)
+		},
+	)
+	os.Exit(testenv.Run(m))
+}
+
+// Suite is one test's view of the cluster: a namespace of its own.
+type Suite struct {
+	*testing.T
+	// Namespace is removed when the test ends, unless it failed.
+	Namespace string
+	// Resources reaches the whole cluster.
+	Resources *resources.Resources
+}
+
+// Begin gives a test its namespace. Tests that begin so run in parallel.
+func Begin(t *testing.T) *Suite {
+	t.Helper()
+	t.Parallel()
+	return BeginAlone(t)
+}
+
+// BeginAlone is Begin for a test that disturbs the cluster, and so must not run beside others.
+func BeginAlone(t *testing.T) *Suite {
+	t.Helper()
+	cfg, err := clientcmd.BuildConfigFromFlags("", os.Getenv(KubeconfigEnv))
+	require.NoError(t, err)
+	cfg.QPS, cfg.Burst = -1, -1
+	r, err := resources.New(cfg)
+	require.NoError(t, err)
+	require.NoError(t, clientgoscheme.AddToScheme(r.GetScheme()))
+	require.NoError(t, kruisev1beta1.AddToScheme(r.GetScheme()))
+	require.NoError(t, kruisev1alpha1.AddToScheme(r.GetScheme()))
+	s := &Suite{T: t, Namespace: "test-" + rand.String(6), Resources: r}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace}}
+	require.NoError(t, r.Create(t.Context(), namespace))
+	t.Cleanup(func() {
+		if !t.Failed() {
+			_ = r.Delete(context.Background(), namespace)
+		}
+	})
+	return s
+}
+
+// Create creates objects in the test's namespace.
+func (s *Suite) Create(objects ...k8s.Object) {
+	s.Helper()
+	for _, o := range objects {
+		o.SetNamespace(s.Namespace)
+		require.NoError(s, s.Resources.Create(s.Context(), o))
+	}
+}
+
+// CloneSet reads a CloneSet.
+func (s *Suite) CloneSet(name string) *kruisev1beta1.CloneSet {
+	s.Helper()
+	set := &kruisev1beta1.CloneSet{}
+	require.NoError(s, s.retried(func(ctx context.Context) error { return s.Resources.Get(ctx, name, s.Namespace, set) }))
+	return set
+}
+
+// retried makes a call again while the API server is away.
+func (s *Suite) retried(call func(context.Context) error) error {
+	var last error
+	err := wait.PollUntilContextTimeout(s.Context(), 300*time.Millisecond, Patience, true, func(ctx context.Context) (bool, error) {
+		last = call(ctx)
+		return last == nil || apierrors.IsNotFound(last) || apierrors.IsInvalid(last) || apierrors.IsForbidden(last), nil
+	})
+	if last != nil {
+		return last
+	}
+	return err
+}
+
+// Patch merges JSON into an object, as kubectl patch --type=merge does.
+func (s *Suite) Patch(object k8s.Object, name, patch string) {
+	s.Helper()
+	object.SetName(name)
+	object.SetNamespace(s.Namespace)
+	require.NoError(s, s.retried(func(ctx context.Context) error {
+		return s.Resources.Patch(ctx, object, k8s.Patch{PatchType: types.MergePatchType, Data: []byte(patch)})
+	}))
+}
+
+// Pods lists the Pods that a selector matches and that are not about to go, by name.
+func (s *Suite) Pods(selector string) map[string]corev1.Pod {
+	s.Helper()
+	var list corev1.PodList
+	require.NoError(s, s.retried(func(ctx context.Context) error {
+		return s.Resources.WithNamespace(s.Namespace).List(ctx, &list, resources.WithLabelSelector(selector))
+	}))
+	pods := map[string]corev1.Pod{}
+	for _, pod := range list.Items {
+		if pod.DeletionTimestamp == nil {
+			pods[pod.Name] = pod
+		}
+	}
+	return pods
+}
+
+// Eventually waits until a condition holds; what says in words what is waited for.
+func (s *Suite) Eventually(what string, condition func() bool) {
+	s.Helper()
+	deadline := time.Now().Add(Patience)
+	for !condition() {
+		if time.Now().After(deadline) {
+			require.FailNow(s, "waited in vain", "%s, in namespace %s", what, s.Namespace)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// Never watches for a while that a condition does not come to hold.
+func (s *Suite) Never(what string, window time.Duration, condition func() bool) {
+	s.Helper()
+	for end := time.Now().Add(window); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if condition() {
+			require.FailNow(s, "this must not happen", "%s, in namespace %s", what, s.Namespace)
+		}
+	}
+}
+
+// WaitFor waits until a CloneSet's status, seen at its newest generation, satisfies a condition.
+func (s *Suite) WaitFor(name, what string, condition func(*kruisev1beta1.CloneSet) bool) *kruisev1beta1.CloneSet {
+	s.Helper()
+	var last atomic.Pointer[kruisev1beta1.CloneSet]
+	deadline := time.Now().Add(Patience)
+	for time.Now().Before(deadline) {
+		set := s.CloneSet(name)
+		last.Store(set)
+		if set.Status.ObservedGeneration >= set.Generation && condition(set) {
+			return set
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	require.FailNow(s, "waited in vain", "%s: %s, in namespace %s: status %+v", name, what, s.Namespace, last.Load().Status)
+	return nil
+}
+
+// WaitReady waits until a CloneSet's Ready condition is True.
+func (s *Suite) WaitReady(name string) *kruisev1beta1.CloneSet {
+	s.Helper()
+	return s.WaitFor(name, "Ready", func(set *kruisev1beta1.CloneSet) bool {
+		c := Condition(set, kruisev1beta1.CloneSetConditionReady)
+		return c != nil && c.Status == corev1.ConditionTrue
+	})
+}
+
+// Condition finds a condition of a CloneSet, or nil.
+func Condition(set *kruisev1beta1.CloneSet, kind kruisev1beta1.CloneSetConditionType) *kruisev1beta1.CloneSetCondition {
+	for i := range set.Status.Conditions {
+		if set.Status.Conditions[i].Type == kind {
+			return &set.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// HasEvent says that an event of a reason was told of an object; text must be in its message.
+func (s *Suite) HasEvent(name, reason, text string) bool {
+	s.Helper()
+	return s.countEvents(name, reason, text) > 0
+}
