@@ -33,15 +33,21 @@ type InPlaceUpdateStrategy struct {
 	// GracePeriodSeconds is the time, in seconds, between the moment a Pod is made not ready and the change of its images.
 	// Zero changes them at once.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	GracePeriodSeconds int32 `json:"gracePeriodSeconds,omitempty"`
 	// ImagePreDownloadParallelism is how many nodes pull the new images at once before the update.
 	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}%$')",message="imagePreDownloadParallelism must be a number of nodes, 0 or more, or a percentage with its sign: write 5 or 25%"
 	ImagePreDownloadParallelism *intstr.IntOrString `json:"imagePreDownloadParallelism,omitempty"`
 	// ImagePreDownloadTimeoutSeconds is how long one such pull may take, in seconds.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	ImagePreDownloadTimeoutSeconds *int32 `json:"imagePreDownloadTimeoutSeconds,omitempty"`
 	// ImagePreDownloadMinUpdatedReadyPods is how many updated Pods must be ready before the images are pulled ahead.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	ImagePreDownloadMinUpdatedReadyPods *int32 `json:"imagePreDownloadMinUpdatedReadyPods,omitempty"`
 }
 

@@ -48,6 +48,7 @@ type LifecycleHook struct {
 	LabelsHandler map[string]string `json:"labelsHandler,omitempty"`
 	// FinalizersHandler are finalizers that hook.
 	// +optional
+	// +listType=atomic
 	FinalizersHandler []string `json:"finalizersHandler,omitempty"`
 	// MarkPodNotReady makes the Pod not ready while it waits for this hook. It has effect on preDelete and inPlaceUpdate.
 	// +optional

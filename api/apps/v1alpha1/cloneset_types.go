@@ -38,34 +38,54 @@ const (
 )
 
 // CloneSetSpec is what the user wants of a CloneSet.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.selector.matchLabels) || self.selector.matchLabels.all(k, has(self.template.metadata) && has(self.template.metadata.labels) && k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k])",message="selector.matchLabels must all be in template.metadata.labels with the same values, else the Pods would not belong to the CloneSet: make them equal"
+// +kubebuilder:validation:XValidation:rule="!has(self.selector.matchExpressions) || self.selector.matchExpressions.all(e, (has(self.template.metadata) && has(self.template.metadata.labels) && e.key in self.template.metadata.labels) ? (e.operator == 'Exists' || (e.operator == 'In' && has(e.values) && self.template.metadata.labels[e.key] in e.values) || (e.operator == 'NotIn' && has(e.values) && !(self.template.metadata.labels[e.key] in e.values))) : (e.operator == 'NotIn' || e.operator == 'DoesNotExist'))",message="selector.matchExpressions must all match template.metadata.labels, else the Pods would not belong to the CloneSet: make them match"
+// +kubebuilder:validation:XValidation:rule="!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds == 2147483647 || self.progressDeadlineSeconds > (has(self.minReadySeconds) ? self.minReadySeconds : 0)",message="progressDeadlineSeconds must be larger than minReadySeconds, else no rollout can be in time: raise it or remove it"
+// +kubebuilder:validation:XValidation:rule="!(has(self.updateStrategy)) || (has(self.updateStrategy.type) && self.updateStrategy.type == 'OnDelete') || (has(self.replicas) && self.replicas == 0) || !((has(self.updateStrategy.maxUnavailable) ? (type(self.updateStrategy.maxUnavailable) == int ? self.updateStrategy.maxUnavailable == 0 : self.updateStrategy.maxUnavailable.matches('^0+%$')) : false) && (has(self.updateStrategy.maxSurge) ? (type(self.updateStrategy.maxSurge) == int ? self.updateStrategy.maxSurge == 0 : self.updateStrategy.maxSurge.matches('^0+%$')) : true))",message="maxUnavailable and maxSurge must not both be 0, else nothing can be updated: raise one of them"
 type CloneSetSpec struct {
 	// Replicas is the number of Pods; nil is 1.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=1
 	Replicas *int32 `json:"replicas,omitempty"`
 	// Selector selects the Pods of this CloneSet; it must match the template's labels and cannot change.
+	// +kubebuilder:validation:XValidation:rule="(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)",message="selector must not be empty, else it selects every Pod: add matchLabels"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="selector cannot change, else Pods are left behind: create a CloneSet of another name instead"
 	Selector *metav1.LabelSelector `json:"selector"`
 	// Template describes the Pods.
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.restartPolicy) || self.spec.restartPolicy == 'Always'",message="template.spec.restartPolicy must be Always: remove the field"
+	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.activeDeadlineSeconds)",message="template.spec.activeDeadlineSeconds is not allowed, as the Pods run for ever: remove the field"
 	Template corev1.PodTemplateSpec `json:"template"`
 	// VolumeClaimTemplates describe the PVCs that each Pod gets.
 	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
 	VolumeClaimTemplates []corev1.PersistentVolumeClaim `json:"volumeClaimTemplates,omitempty"`
 	// ScaleStrategy says how Pods are added and removed.
 	// +optional
+	// +kubebuilder:default={}
 	ScaleStrategy CloneSetScaleStrategy `json:"scaleStrategy,omitempty"`
 	// UpdateStrategy says how Pods are updated.
 	// +optional
 	UpdateStrategy CloneSetUpdateStrategy `json:"updateStrategy,omitempty"`
 	// RevisionHistoryLimit is how many unused revisions are kept; nil is 10.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=10
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
 	// MinReadySeconds is how long a Pod must be ready, in seconds, before it counts as available.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	MinReadySeconds int32 `json:"minReadySeconds,omitempty"`
 	// Lifecycle holds the hooks of the Pods.
 	// +optional
 	Lifecycle *pub.Lifecycle `json:"lifecycle,omitempty"`
 	// ProgressDeadlineSeconds is how long a rollout may go without progress, in seconds, before it counts as failed; nil never.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
 }
 
@@ -73,29 +93,46 @@ type CloneSetSpec struct {
 type CloneSetScaleStrategy struct {
 	// PodsToDelete names Pods to delete; names that are gone are removed from the list.
 	// +optional
+	// +listType=set
 	PodsToDelete []string `json:"podsToDelete,omitempty"`
 	// MaxUnavailable limits how many Pods are created while others are unavailable; nil is no limit.
 	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}%$')",message="scaleStrategy.maxUnavailable must be a number of Pods, 0 or more, or a percentage with its sign: write 5 or 25%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 	// DisablePVCReuse keeps a new Pod from taking over the PVCs of a deleted one.
 	// +optional
+	// +kubebuilder:default=false
 	DisablePVCReuse bool `json:"disablePVCReuse,omitempty"`
 }
 
 // CloneSetUpdateStrategy says how Pods are updated.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.type) && self.type == 'InPlaceOnly' && has(self.maxSurge)) || (type(self.maxSurge) == int ? self.maxSurge == 0 : self.maxSurge.matches('^0+%$'))",message="maxSurge must be 0 with InPlaceOnly, which creates no Pods: remove maxSurge or use InPlaceIfPossible"
 type CloneSetUpdateStrategy struct {
 	// Type is ReCreate (the default), InPlaceIfPossible, InPlaceOnly or OnDelete.
 	// +optional
+	// +kubebuilder:validation:Enum=ReCreate;InPlaceIfPossible;InPlaceOnly;OnDelete;""
 	Type CloneSetUpdateStrategyType `json:"type,omitempty"`
 	// Partition is how many Pods, or what part of them (rounded up), stay at the old revision; nil is 0.
 	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}(\\\\.[0-9]{1,4})?%$')",message="partition must be a number of Pods, 0 or more, or a percentage with its sign: write 5 or 25%"
 	Partition *intstr.IntOrString `json:"partition,omitempty"`
 	// MaxUnavailable is how many Pods, or what part of them, may be unavailable; nil is 20%. A part is rounded up, or down
 	// when maxSurge is set.
 	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}%$')",message="maxUnavailable must be a number of Pods, 0 or more, or a percentage with its sign: write 5 or 25%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 	// MaxSurge is how many Pods, or what part of them (rounded up), may exist beyond replicas; nil is 0.
 	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}%$')",message="maxSurge must be a number of Pods, 0 or more, or a percentage with its sign: write 5 or 25%"
 	MaxSurge *intstr.IntOrString `json:"maxSurge,omitempty"`
 	// Paused stops updates; scaling goes on.
 	// +optional
@@ -207,12 +244,28 @@ type CloneSetCondition struct {
 // CloneSet keeps a number of equal Pods running and updates them in place.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:resource:path=clonesets,singular=cloneset,shortName=clone,scope=Namespaced
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.labelSelector
+// +kubebuilder:printcolumn:name="DESIRED",type="integer",JSONPath=".spec.replicas",description="How many Pods are wanted."
+// +kubebuilder:printcolumn:name="UPDATED",type="integer",JSONPath=".status.updatedReplicas",description="How many Pods have the newest revision."
+// +kubebuilder:printcolumn:name="UPDATED_READY",type="integer",JSONPath=".status.updatedReadyReplicas",description="How many Pods have the newest revision and are ready."
+// +kubebuilder:printcolumn:name="UPDATED_AVAILABLE",type="integer",JSONPath=".status.updatedAvailableReplicas",description="How many Pods have the newest revision and are available."
+// +kubebuilder:printcolumn:name="READY",type="integer",JSONPath=".status.readyReplicas",description="How many Pods are ready."
+// +kubebuilder:printcolumn:name="TOTAL",type="integer",JSONPath=".status.replicas",description="How many Pods exist."
+// +kubebuilder:printcolumn:name="AGE",type="date",JSONPath=".metadata.creationTimestamp",description="When the CloneSet was created."
+// +kubebuilder:printcolumn:name="CONTAINERS",type="string",priority=1,JSONPath=".spec.template.spec.containers[*].name",description="The names of the containers."
+// +kubebuilder:printcolumn:name="IMAGES",type="string",priority=1,JSONPath=".spec.template.spec.containers[*].image",description="The images of the containers."
+// +kubebuilder:printcolumn:name="SELECTOR",type="string",priority=1,JSONPath=".status.labelSelector",description="The selector of the Pods."
 type CloneSet struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec CloneSetSpec `json:"spec,omitempty"`
+	// Spec is what the user wants.
+	// +required
+	Spec CloneSetSpec `json:"spec"`
+	// Status is what was last seen.
 	// +optional
 	Status CloneSetStatus `json:"status,omitempty"`
 }
