@@ -1,0 +1,128 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/controllers/loop/apply"
+	"github.com/keelson/keelson/controllers/loop/inflight"
+	"github.com/keelson/keelson/controllers/loop/observe"
+	"github.com/keelson/keelson/controllers/loop/register"
+	"github.com/keelson/keelson/controllers/loop/report"
+	"github.com/keelson/keelson/controllers/plan"
+)
+
+// +kubebuilder:rbac:groups=apps.kruise.io,resources=clonesets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps.kruise.io,resources=clonesets/status,verbs=patch
+// +kubebuilder:rbac:groups=apps.kruise.io,resources=clonesets/finalizers,verbs=update
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
+// +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconciler walks one CloneSet from what is observed to what is wanted.
+type Reconciler struct {
+	client   client.Client
+	room     *register.Room
+	hands    *apply.Hands
+	policy   plan.Policy
+	inflight *inflight.Tracker
+	reader   *observe.Reader
+	reporter *report.Reporter
+}
+
+// Options are the settings of this kind.
+type Options struct {
+	// Workers is how many CloneSets are worked on at once.
+	Workers int
+	// Policy holds the feature gates.
+	Policy plan.Policy
+}
+
+// Register adds the kind to the manager.
+func Register(ctx context.Context, room *register.Room, o Options) error {
+	r := &Reconciler{
+		client: room.Manager.GetClient(), room: room, hands: room.Hands("cloneset-controller"), policy: o.Policy,
+		inflight: room.Inflight, reader: room.Reader, reporter: room.Reporter,
+	}
+	if err := room.Track(ctx, &kruisev1beta1.CloneSet{}); err != nil {
+		return err
+	}
+	err := ctrl.NewControllerManagedBy(room.Manager).
+		Named("cloneset").
+		For(&kruisev1beta1.CloneSet{}).
+		Owns(&corev1.Pod{}, builder.WithPredicates(register.PodChanged())).
+		Owns(&appsv1.ControllerRevision{}).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.setsForOrphan)).
+		WithOptions(register.Options(o.Workers)).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("registering CloneSets: %w", err)
+	}
+	return nil
+}
+
+// Reconcile observes, plans, applies and reports.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	set := &kruisev1beta1.CloneSet{}
+	if err := r.client.Get(ctx, req.NamespacedName, set); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if set.DeletionTimestamp != nil {
+		r.reader.Forget(set.UID)
+		return ctrl.Result{}, nil
+	}
+	source := observe.FromCache
+	switch r.inflight.State(set.UID) {
+	case inflight.Behind:
+		return ctrl.Result{RequeueAfter: register.BehindIn}, nil
+	case inflight.Expired:
+		source = observe.FromServer
+	}
+	snapshot, err := r.observe(ctx, set, source)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	decision := Plan(snapshot)
+	outcome := r.hands.Perform(ctx, set, decision)
+	reported := set.DeepCopy()
+	reported.Status = Status(snapshot, decision, outcome)
+	if err := r.reporter.Status(ctx, set, reported); err != nil {
+		return ctrl.Result{}, err
+	}
+	return report.Result(ctx, decision, outcome)
+}
+
+// setsForOrphan finds the CloneSets that may want to adopt a Pod.
+func (r *Reconciler) setsForOrphan(ctx context.Context, pod client.Object) []reconcile.Request {
+	if metav1.GetControllerOfNoCopy(pod) != nil || pod.GetDeletionTimestamp() != nil || len(pod.GetLabels()) == 0 {
+		return nil
+	}
+	var list kruisev1beta1.CloneSetList
+	if err := r.client.List(ctx, &list, client.InNamespace(pod.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing CloneSets that may adopt a Pod")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		selector, err := metav1.LabelSelectorAsSelector(list.Items[i].Spec.Selector)
+		if err == nil && !selector.Empty() && selector.Matches(labels.Set(pod.GetLabels())) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return requests
+}

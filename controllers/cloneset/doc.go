@@ -1,0 +1,23 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cloneset keeps a number of equal Pods running, and updates them in place.
+//
+//	controller.go   Reconcile: the walk from observe to report
+//	observe.go      CloneSet, Pods, revisions -> Snapshot
+//	plan.go         Snapshot -> Decision: the phases in their order
+//	  view.go         what all phases derive from the Snapshot
+//	  history.go      phase 1 and 5: the revision must be in the history before a Pod carries it; old ones go
+//	  scale.go        phase 3: create and delete Pods
+//	  update.go       phase 2 and 4: advance what is under way, then bring more Pods to the wanted revision
+//	status.go       Snapshot + Outcome -> Status
+//	  conditions.go   Ready, Reconciling, Stalled
+//	events.go       event reasons
+//
+// All but controller.go and observe.go are pure.
+//
+// INVARIANT: what this package does never lets the available Pods fall below replicas - maxUnavailable.
+// INVARIANT: what this package does never lets the Pods exceed replicas + maxSurge.
+// INVARIANT: it never brings more Pods to the update revision than the partition lets it.
+// INVARIANT: a Pod whose hook blocks is neither updated nor deleted.
+package cloneset

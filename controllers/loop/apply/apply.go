@@ -1,0 +1,232 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package apply performs the Actions of a Decision. It decides nothing: it adds the optimistic lock, keeps the order of steps, and tells what
+// became of each action.
+//
+//	step 1: create, create, create     concurrently; creations in batches of 1, 2, 4, ... so that a refusal is met once, not a thousand times
+//	step 2: patch, delete              begun when step 1 ended without a failure
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keelson/keelson/controllers/loop/inflight"
+	"github.com/keelson/keelson/controllers/plan"
+)
+
+// writers is how many writes of one decision are under way at once. The API server's priority and fairness limits the sum.
+const writers = 32
+
+// Hands perform decisions.
+type Hands struct {
+	Client   client.Client
+	Inflight *inflight.Tracker
+	Events   events.EventRecorder
+}
+
+// Owner is the workload that a decision is about.
+type Owner interface {
+	client.Object
+}
+
+// Perform carries out a decision. It always returns an Outcome: what fails is in it.
+func (h *Hands) Perform(ctx context.Context, owner Owner, d plan.Decision) plan.Outcome {
+	var outcome plan.Outcome
+	for _, e := range d.Events {
+		h.tell(owner, e, nil)
+	}
+	for _, batch := range batches(d.Actions) {
+		if len(outcome.Failures) > 0 {
+			outcome.Deferred = append(outcome.Deferred, batch...)
+			continue
+		}
+		h.performBatch(ctx, owner, batch, &outcome)
+	}
+	return outcome
+}
+
+// batches splits actions by step, and the creations of a step into batches that double.
+func batches(actions []plan.Action) [][]plan.Action {
+	sorted := slices.Clone(actions)
+	slices.SortStableFunc(sorted, func(a, b plan.Action) int { return a.Step - b.Step })
+	var out [][]plan.Action
+	for len(sorted) > 0 {
+		step := sorted[0].Step
+		end := slices.IndexFunc(sorted, func(a plan.Action) bool { return a.Step != step })
+		if end < 0 {
+			end = len(sorted)
+		}
+		var creations, others []plan.Action
+		for _, a := range sorted[:end] {
+			if a.Verb == plan.Create {
+				creations = append(creations, a)
+			} else {
+				others = append(others, a)
+			}
+		}
+		if len(others) > 0 {
+			out = append(out, others)
+		}
+		for size := 1; len(creations) > 0; size *= 2 {
+			n := min(size, len(creations))
+			out, creations = append(out, creations[:n]), creations[n:]
+		}
+		sorted = sorted[end:]
+	}
+	return out
+}
+
+func (h *Hands) performBatch(ctx context.Context, owner Owner, batch []plan.Action, outcome *plan.Outcome) {
+	results := make([]error, len(batch))
+	var group errgroup.Group
+	group.SetLimit(writers)
+	for i := range batch {
+		group.Go(func() error {
+			results[i] = h.perform(ctx, owner, batch[i])
+			return nil
+		})
+	}
+	_ = group.Wait()
+	for i, err := range results {
+		switch a := batch[i]; {
+		case err == nil:
+			outcome.Done = append(outcome.Done, a)
+			h.tell(owner, a.Done, nil)
+		case isOvertaken(a, err):
+			outcome.Deferred = append(outcome.Deferred, a)
+		default:
+			outcome.Failures = append(outcome.Failures, plan.Failure{Action: a, Err: err})
+			h.tell(owner, a.Failed, err)
+		}
+	}
+}
+
+// isOvertaken says that the world moved on since the action was planned; the next plan will see it.
+func isOvertaken(a plan.Action, err error) bool {
+	if apierrors.IsAlreadyExists(err) {
+		_, isPod := a.Object.(*corev1.Pod)
+		return isPod
+	}
+	return apierrors.IsConflict(err) || apierrors.IsNotFound(err)
+}
+
+func (h *Hands) tell(owner Owner, e plan.Event, err error) {
+	if e.Type == "" {
+		return
+	}
+	message := e.Message
+	if err != nil {
+		message += ": " + err.Error()
+	}
+	h.Events.Eventf(owner, nil, e.Type, e.Reason, e.Reason, "%s", shortened(message))
+}
+
+// shortened keeps a message within what an event may hold.
+func shortened(message string) string {
+	const limit = 1000
+	if len(message) > limit {
+		return message[:limit] + "..."
+	}
+	return message
+}
+
+func (h *Hands) perform(ctx context.Context, owner Owner, a plan.Action) error {
+	switch a.Verb {
+	case plan.Create:
+		// The client writes the answer into the object; the plan's own stays as it was.
+		object := a.Object.DeepCopyObject().(client.Object)
+		if err := h.Client.Create(ctx, object); err != nil {
+			return fmt.Errorf("creating %s: %w", a.Object.GetName(), err)
+		}
+		h.wrote(owner, object)
+	case plan.Patch:
+		return h.patch(ctx, owner, a)
+	case plan.Delete:
+		uid := a.Object.GetUID()
+		err := h.Client.Delete(ctx, bare(a.Object), client.Preconditions{UID: &uid}, client.PropagationPolicy("Background"))
+		if err != nil {
+			return fmt.Errorf("deleting %s: %w", a.Object.GetName(), err)
+		}
+		if _, isPod := a.Object.(*corev1.Pod); isPod {
+			h.Inflight.Deleted(owner.GetUID(), uid)
+		}
+	default:
+		return fmt.Errorf("performing %q on %s: no such verb", a.Verb, a.Object.GetName())
+	}
+	return nil
+}
+
+// patch makes the writes of an action one after the other, each on the version that the one before gave.
+func (h *Hands) patch(ctx context.Context, owner Owner, a plan.Action) error {
+	version := a.Object.GetResourceVersion()
+	for _, change := range a.Changes {
+		body, err := locked(change.Patch, a.Object.GetUID(), version)
+		if err != nil {
+			return fmt.Errorf("patching %s: %w", a.Object.GetName(), err)
+		}
+		object := bare(a.Object)
+		patch := client.RawPatch(types.StrategicMergePatchType, body)
+		if change.Subresource == "" {
+			err = h.Client.Patch(ctx, object, patch)
+		} else {
+			err = h.Client.SubResource(change.Subresource).Patch(ctx, object, patch)
+		}
+		if err != nil {
+			return fmt.Errorf("patching %s: %w", a.Object.GetName(), err)
+		}
+		version = object.GetResourceVersion()
+		h.wrote(owner, object)
+	}
+	return nil
+}
+
+// locked adds the optimistic lock to a patch.
+func locked(patch []byte, uid types.UID, version string) ([]byte, error) {
+	var body map[string]json.RawMessage
+	if err := json.Unmarshal(patch, &body); err != nil {
+		return nil, fmt.Errorf("reading the patch: %w", err)
+	}
+	metadata := map[string]any{}
+	if raw, found := body["metadata"]; found {
+		if err := json.Unmarshal(raw, &metadata); err != nil {
+			return nil, fmt.Errorf("reading the patch: %w", err)
+		}
+	}
+	metadata["uid"], metadata["resourceVersion"] = uid, version
+	raw, err := json.Marshal(metadata)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the patch: %w", err)
+	}
+	body["metadata"] = raw
+	return json.Marshal(body)
+}
+
+func (h *Hands) wrote(owner Owner, object client.Object) {
+	h.Inflight.Wrote(owner.GetUID(), KindOf(object), object.GetResourceVersion())
+}
+
+// KindOf names the kind of an object for inflight: the name of its Go type.
+func KindOf(object runtime.Object) inflight.Kind {
+	return inflight.Kind(reflect.TypeOf(object).Elem().Name())
+}
+
+// bare is an object of the same type that has a name and nothing else: a target for the client to write its answer into.
+func bare(object plan.Object) client.Object {
+	b := reflect.New(reflect.TypeOf(object).Elem()).Interface().(client.Object)
+	b.SetName(object.GetName())
+	b.SetNamespace(object.GetNamespace())
+	return b
+}

@@ -1,0 +1,113 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/keelson/keelson/controllers/loop/apply"
+)
+
+// Owner is the workload whose children are observed.
+type Owner struct {
+	Object   client.Object
+	Kind     schema.GroupVersionKind
+	Selector labels.Selector
+}
+
+// claims decides for each child whether it belongs to the owner, and writes what has to change for that: a child that no longer matches the
+// selector is released, an orphan that matches is adopted.
+type claims struct {
+	*Reader
+	owner Owner
+	// live is asked once, before the first adoption: an owner that was deleted or replaced must not take anything.
+	live    error
+	isAsked bool
+}
+
+// claim returns the child as it is when it belongs to the owner, and nil when it does not. One that was just adopted is returned as the
+// API server answered, so that nobody creates another in its place.
+func (c *claims) claim(ctx context.Context, child client.Object) (client.Object, error) {
+	matches := c.owner.Selector.Matches(labels.Set(child.GetLabels()))
+	controller := metav1.GetControllerOfNoCopy(child)
+	switch {
+	case controller != nil && controller.UID != c.owner.Object.GetUID():
+		return nil, nil
+	case controller != nil && matches:
+		return child, nil
+	case controller != nil:
+		_, err := c.release(ctx, child)
+		return nil, ignoreOvertaken(err)
+	case !matches || child.GetDeletionTimestamp() != nil || c.owner.Object.GetDeletionTimestamp() != nil:
+		return nil, nil
+	}
+	if err := c.askLive(ctx); err != nil {
+		return nil, err
+	}
+	adopted, err := c.adopt(ctx, child)
+	if err != nil {
+		return nil, ignoreOvertaken(err)
+	}
+	return adopted, nil
+}
+
+// ignoreOvertaken drops the error of a write that the world was faster than; an event will tell.
+func ignoreOvertaken(err error) error {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsInvalid(err) {
+		return nil
+	}
+	return err
+}
+
+var errOwnerGone = errors.New("the owner has been deleted or replaced")
+
+func (c *claims) askLive(ctx context.Context) error {
+	if c.isAsked {
+		return c.live
+	}
+	c.isAsked = true
+	fresh := &metav1.PartialObjectMetadata{}
+	fresh.SetGroupVersionKind(c.owner.Kind)
+	err := c.Live.Get(ctx, client.ObjectKeyFromObject(c.owner.Object), fresh)
+	if err == nil && (fresh.UID != c.owner.Object.GetUID() || fresh.DeletionTimestamp != nil) {
+		err = errOwnerGone
+	}
+	if err != nil {
+		c.live = fmt.Errorf("asking whether the owner may adopt: %w", err)
+	}
+	return c.live
+}
+
+func (c *claims) release(ctx context.Context, child client.Object) (client.Object, error) {
+	log.FromContext(ctx).V(1).Info("releasing a child that no longer matches the selector", "child", child.GetName())
+	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"ownerReferences":[{"$patch":"delete","uid":%q}]}}`, child.GetUID(), c.owner.Object.GetUID())
+	return c.write(ctx, child, patch)
+}
+
+func (c *claims) adopt(ctx context.Context, child client.Object) (client.Object, error) {
+	log.FromContext(ctx).V(1).Info("adopting an orphan that matches the selector", "child", child.GetName())
+	patch := fmt.Sprintf(
+		`{"metadata":{"uid":%q,"ownerReferences":[{"apiVersion":%q,"kind":%q,"name":%q,"uid":%q,"controller":true,"blockOwnerDeletion":true}]}}`,
+		child.GetUID(), c.owner.Kind.GroupVersion().String(), c.owner.Kind.Kind, c.owner.Object.GetName(), c.owner.Object.GetUID())
+	return c.write(ctx, child, patch)
+}
+
+func (c *claims) write(ctx context.Context, child client.Object, patch string) (client.Object, error) {
+	target := child.DeepCopyObject().(client.Object)
+	if err := c.Client.Patch(ctx, target, client.RawPatch(types.StrategicMergePatchType, []byte(patch))); err != nil {
+		return nil, fmt.Errorf("changing the owner of %s: %w", child.GetName(), err)
+	}
+	c.Inflight.Wrote(c.owner.Object.GetUID(), apply.KindOf(target), target.GetResourceVersion())
+	return target, nil
+}

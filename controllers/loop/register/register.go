@@ -1,0 +1,133 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package register builds the controllers of all kinds in the same way: how their queues are limited, which events wake them, and how the
+// cache's progress is told to inflight.
+package register
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/keelson/keelson/controllers/loop/apply"
+	"github.com/keelson/keelson/controllers/loop/inflight"
+	"github.com/keelson/keelson/controllers/loop/observe"
+	"github.com/keelson/keelson/controllers/loop/report"
+)
+
+// ageLimit is how long a write may stay unseen before it is forgotten and read from the API server.
+const ageLimit = 30 * time.Second
+
+// Room is what all kinds work with.
+type Room struct {
+	Manager  ctrl.Manager
+	Inflight *inflight.Tracker
+	Reader   *observe.Reader
+	Reporter *report.Reporter
+}
+
+// NewRoom prepares the indexes that kinds share and the tracking of the cache's progress.
+func NewRoom(ctx context.Context, mgr ctrl.Manager) (*Room, error) {
+	tracker := inflight.New(ageLimit, clock.RealClock{})
+	r := &Room{
+		Manager:  mgr,
+		Inflight: tracker,
+		Reader:   &observe.Reader{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Inflight: tracker},
+		Reporter: &report.Reporter{Client: mgr.GetClient(), Inflight: tracker},
+	}
+	for _, child := range []client.Object{&corev1.Pod{}, &appsv1.ControllerRevision{}} {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, child, observe.ControllerIndex, observe.Index); err != nil {
+			return nil, fmt.Errorf("indexing %T by controller: %w", child, err)
+		}
+		if err := r.Track(ctx, child); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Track tells inflight which versions of a kind the cache has taken in.
+func (r *Room) Track(ctx context.Context, object client.Object) error {
+	informer, err := r.Manager.GetCache().GetInformer(ctx, object)
+	if err != nil {
+		return fmt.Errorf("watching %T: %w", object, err)
+	}
+	kind := apply.KindOf(object)
+	seen := func(obj any) {
+		if o, isObject := obj.(client.Object); isObject {
+			r.Inflight.Seen(kind, o.GetResourceVersion())
+		}
+	}
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    seen,
+		UpdateFunc: func(_, obj any) { seen(obj) },
+		DeleteFunc: func(obj any) {
+			if unknown, isUnknown := obj.(toolscache.DeletedFinalStateUnknown); isUnknown {
+				obj = unknown.Obj
+			}
+			seen(obj)
+			if o, isObject := obj.(client.Object); isObject {
+				if owner := metav1.GetControllerOfNoCopy(o); owner != nil {
+					r.Inflight.Gone(owner.UID, o.GetUID())
+				}
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watching %T: %w", object, err)
+	}
+	return nil
+}
+
+// Hands makes the hands of a kind; its name is the reporting component of its events.
+func (r *Room) Hands(name string) *apply.Hands {
+	return &apply.Hands{Client: r.Manager.GetClient(), Inflight: r.Inflight, Events: r.Manager.GetEventRecorder(name)}
+}
+
+// Options are the settings of a kind's queue: back-off per object, and no limit on all of them together.
+func Options(workers int) controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: workers,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](5*time.Millisecond, time.Minute),
+		RecoverPanic:            ptr.To(true),
+	}
+}
+
+// BehindIn is when to look again at an object whose cache is behind.
+const BehindIn = 10 * time.Millisecond
+
+// PodChanged lets pass the events of Pods that change something a decision looks at.
+func PodChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		old, isOld := e.ObjectOld.(*corev1.Pod)
+		updated, isNew := e.ObjectNew.(*corev1.Pod)
+		if !isOld || !isNew {
+			return true
+		}
+		return !hasSameMetadata(old, updated) || old.Generation != updated.Generation ||
+			!equality.Semantic.DeepEqual(&old.Status, &updated.Status) || old.Spec.NodeName != updated.Spec.NodeName
+	}}
+}
+
+func hasSameMetadata(a, b *corev1.Pod) bool {
+	return maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && slices.Equal(a.Finalizers, b.Finalizers) &&
+		a.DeletionTimestamp.Equal(b.DeletionTimestamp) && equality.Semantic.DeepEqual(a.OwnerReferences, b.OwnerReferences)
+}
