@@ -1,0 +1,115 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/keelson/keelson/api/gates"
+	"github.com/keelson/keelson/controllers/plan"
+)
+
+// version is set when the program is linked.
+var version = "devel"
+
+// errHelp says that the user asked for help or the version, and got it.
+var errHelp = errors.New("help was printed")
+
+// flags are the settings of the program. Names and defaults are the published ones where there are any.
+type flags struct {
+	metricsAddr, healthAddr                   string
+	leaderElection                            bool
+	leaderElectionNamespace, leaderElectionID string
+	leaseDuration, renewDeadline, retryPeriod time.Duration
+	namespace                                 string
+	cloneSetWorkers                           int
+	excludePreparingDelete                    bool
+	log                                       zap.Options
+
+	policy       plan.Policy
+	derivedGates []string
+}
+
+func parse(args []string, out io.Writer) (flags, error) {
+	var f flags
+	var gateList, gateDir string
+	var showVersion bool
+	set := flag.NewFlagSet("controllers", flag.ContinueOnError)
+	set.SetOutput(out)
+	set.StringVar(&f.metricsAddr, "metrics-addr", "127.0.0.1:8080", "where metrics are served; 0 turns them off. Beyond loopback they need an authorized token")
+	set.StringVar(&f.healthAddr, "health-probe-addr", ":8000", "where /healthz and /readyz are served")
+	set.BoolVar(&f.leaderElection, "enable-leader-election", true, "let one of several replicas work at a time")
+	set.StringVar(&f.leaderElectionNamespace, "leader-election-namespace", "kruise-system", "namespace of the lease")
+	set.StringVar(&f.leaderElectionID, "leader-election-id", "kruise-manager", "name of the lease")
+	set.DurationVar(&f.leaseDuration, "leader-election-lease-duration", 15*time.Second, "how long others wait before they take over")
+	set.DurationVar(&f.renewDeadline, "leader-election-renew-deadline", 10*time.Second, "how long the leader tries to renew before it gives up")
+	set.DurationVar(&f.retryPeriod, "leader-election-retry-period", 2*time.Second, "how often the lease is tried")
+	set.StringVar(&f.namespace, "namespace", "", "work in this namespace only; empty means all")
+	set.IntVar(&f.cloneSetWorkers, "cloneset-workers", 3, "how many CloneSets are worked on at once")
+	set.BoolVar(&f.excludePreparingDelete, "cloneset-scaling-exclude-preparing-delete", false, "leave Pods in PreparingDelete out of the count of all CloneSets")
+	set.StringVar(&gateList, "feature-gates", "", "feature gates, such as CloneSetShortHash=true; they win over the directory")
+	set.StringVar(&gateDir, "feature-gates-dir", "", "directory with one file for each feature gate, holding true or false")
+	set.BoolVar(&showVersion, "version", false, "print the version")
+	f.log.BindFlags(set)
+	if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return f, errHelp
+	} else if err != nil {
+		return f, err
+	}
+	if showVersion {
+		fmt.Fprintln(out, version)
+		return f, errHelp
+	}
+	if f.cloneSetWorkers < 1 {
+		return f, fmt.Errorf("--cloneset-workers=%d: it must be 1 or more", f.cloneSetWorkers)
+	}
+	return f, f.resolveGates(gateList, gateDir)
+}
+
+// resolveGates turns gates into plain fields: nothing after this asks a gate.
+func (f *flags) resolveGates(list, dir string) error {
+	settings := map[string]bool{}
+	if dir != "" {
+		fromDir, err := gates.ParseDir(os.DirFS(dir))
+		if err != nil {
+			return fmt.Errorf("--feature-gates-dir=%s: %w", dir, err)
+		}
+		maps.Copy(settings, fromDir)
+	}
+	fromFlag, err := gates.ParseFlag(list)
+	if err != nil {
+		return fmt.Errorf("--feature-gates=%s: %w", list, err)
+	}
+	maps.Copy(settings, fromFlag)
+	set, err := gates.Resolve(settings)
+	if err != nil {
+		return fmt.Errorf("feature gates: %w", err)
+	}
+	f.derivedGates = set.Derived()
+	f.policy = plan.Policy{
+		ShortHash:               set.Enabled(gates.CloneSetShortHash),
+		PartitionRollback:       set.Enabled(gates.CloneSetPartitionRollback),
+		PreparingUpdateAsUpdate: set.Enabled(gates.PreparingUpdateAsUpdate),
+		ExcludePreparingDelete:  f.excludePreparingDelete,
+	}
+	return nil
+}
+
+// isMetricsLocal says that metrics are reachable from this machine alone, or not at all.
+func (f flags) isMetricsLocal() bool {
+	if f.metricsAddr == "0" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(f.metricsAddr)
+	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
+}

@@ -1,0 +1,123 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command controllers runs the controllers of Keelson.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsfilters "sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/controllers/cloneset"
+	"github.com/keelson/keelson/controllers/loop/register"
+)
+
+func main() {
+	f, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, errHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		os.Exit(2)
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.log)))
+	if err := run(ctrl.SetupSignalHandler(), f); err != nil {
+		ctrl.Log.Error(err, "stopping")
+		os.Exit(1)
+	}
+}
+
+// run starts the manager with all kinds, and returns when the context ends.
+func run(ctx context.Context, f flags) error {
+	mgr, err := newManager(f)
+	if err != nil {
+		return err
+	}
+	room, err := register.NewRoom(ctx, mgr)
+	if err != nil {
+		return err
+	}
+	if err := cloneset.Register(ctx, room, cloneset.Options{Workers: f.cloneSetWorkers, Policy: f.policy}); err != nil {
+		return err
+	}
+	for name, add := range map[string]func(string, healthz.Checker) error{"healthz": mgr.AddHealthzCheck, "readyz": mgr.AddReadyzCheck} {
+		if err := add("ping", healthz.Ping); err != nil {
+			return fmt.Errorf("adding %s: %w", name, err)
+		}
+	}
+	for _, sentence := range f.derivedGates {
+		ctrl.Log.Info("feature gate changed by another", "rule", sentence)
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("running the controllers: %w", err)
+	}
+	return nil
+}
+
+func newManager(f flags) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, kruisev1beta1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("preparing the scheme: %w", err)
+		}
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w", err)
+	}
+	// The API server's priority and fairness limits us, nothing here does.
+	config.QPS = -1
+	config.UserAgent = "keelson-controllers"
+	options := ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         cacheOptions(f),
+		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
+		HealthProbeBindAddress:        f.healthAddr,
+		Metrics:                       metricsOptions(f),
+		LeaderElection:                f.leaderElection,
+		LeaderElectionNamespace:       f.leaderElectionNamespace,
+		LeaderElectionID:              f.leaderElectionID,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &f.leaseDuration,
+		RenewDeadline:                 &f.renewDeadline,
+		RetryPeriod:                   &f.retryPeriod,
+	}
+	mgr, err := ctrl.NewManager(config, options)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the controllers: %w", err)
+	}
+	return mgr, nil
+}
+
+func cacheOptions(f flags) cache.Options {
+	o := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	if f.namespace != "" {
+		o.DefaultNamespaces = map[string]cache.Config{f.namespace: {}}
+	}
+	return o
+}
+
+// metricsOptions serves metrics to anybody on the loopback address, and elsewhere only to those that the API server authorizes.
+func metricsOptions(f flags) metricsserver.Options {
+	o := metricsserver.Options{BindAddress: f.metricsAddr}
+	if !f.isMetricsLocal() {
+		o.SecureServing = true
+		o.FilterProvider = metricsfilters.WithAuthenticationAndAuthorization
+	}
+	return o
+}
