@@ -5,7 +5,6 @@
 package crd_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"testing"
@@ -105,6 +104,6 @@ func cloneSet(t *testing.T, patch string) *unstructured.Unstructured {
 		require.NoError(t, err)
 	}
 	obj := &unstructured.Unstructured{}
-	require.NoError(t, json.Unmarshal(text, &obj.Object))
+	require.NoError(t, obj.UnmarshalJSON(text))
 	return obj
 }

@@ -174,7 +174,7 @@ type RollingUpdateCloneSetStrategy struct {
 type CloneSetStatus struct {
 	// ObservedGeneration is the generation that this status speaks of.
 	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	ObservedGeneration int64 `json:"observedGeneration"`
 	// Replicas is the number of active Pods.
 	Replicas int32 `json:"replicas"`
 	// ReadyReplicas is the number of ready Pods.
