@@ -1,0 +1,177 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command cluster brings up a Kubernetes cluster to try Keelson on: real nodes on this machine, kind, or simulated ones.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keelson/keelson/tests/cluster/assets"
+	"github.com/keelson/keelson/tests/cluster/host"
+	"github.com/keelson/keelson/tests/cluster/registry"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := rootCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use: "cluster", Short: "Bring up a Kubernetes cluster to try Keelson on", SilenceUsage: true, SilenceErrors: true,
+	}
+	root.AddCommand(upCommand(), downCommand(), kubeconfigCommand(), statusCommand(), assetsCommand(), restartCommand(), registryCommand(), nodeCommand())
+	return root
+}
+
+func upCommand() *cobra.Command {
+	nodes := 3
+	cmd := &cobra.Command{
+		Use: "up", Short: "Bring the cluster up, or find it up; the last line says in JSON what it is",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if nodes < 1 || nodes > 99 {
+				return fmt.Errorf("--nodes=%d: it must be 1 to 99", nodes)
+			}
+			return withMode(func(m clusterMode) error {
+				if err := m.up(cmd.Context(), nodes); err != nil {
+					return err
+				}
+				return json.NewEncoder(os.Stdout).Encode(map[string]any{
+					"mode": m.name, "kubeconfig": m.kubeconfig, "registry": m.registry, "nodes": nodes,
+				})
+			})
+		},
+	}
+	cmd.Flags().IntVar(&nodes, "nodes", nodes, "how many nodes")
+	return cmd
+}
+
+func downCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "down", Short: "Take the cluster away, with all that belongs to it",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withMode(func(m clusterMode) error { return m.down(cmd.Context()) })
+		},
+	}
+}
+
+func kubeconfigCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "kubeconfig", Short: "Print the path of the kubeconfig",
+		RunE: func(*cobra.Command, []string) error {
+			return withMode(func(m clusterMode) error {
+				fmt.Println(m.kubeconfig)
+				return nil
+			})
+		},
+	}
+}
+
+func statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Say which kind of cluster is used here, and why",
+		RunE: func(*cobra.Command, []string) error {
+			m, why, err := thisMachine().choose()
+			if err == nil {
+				fmt.Printf("%s: %s\n", m, why)
+			}
+			return err
+		},
+	}
+}
+
+func assetsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "assets", Short: "Build Kubernetes and etcd, and print the folder for envtest",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := assets.Envtest(cmd.Context())
+			if err == nil {
+				fmt.Println(dir)
+			}
+			return err
+		},
+	}
+}
+
+func restartCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "restart-apiserver", Short: "Kill the API server without warning and start it again",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withMode(func(m clusterMode) error {
+				if m.restartAPIServer == nil {
+					return fmt.Errorf("restarting the API server: a cluster of kind %s is not ours to break", m.name)
+				}
+				return m.restartAPIServer(cmd.Context())
+			})
+		},
+	}
+}
+
+func registryCommand() *cobra.Command {
+	var dir string
+	var addresses []string
+	cmd := &cobra.Command{
+		Use: "registry", Short: "Serve images", Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error { return registry.Serve(cmd.Context(), dir, addresses) },
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "where layers are kept")
+	cmd.Flags().StringSliceVar(&addresses, "address", nil, "where to listen")
+	return cmd
+}
+
+func nodeCommand() *cobra.Command {
+	var number int
+	var state, kubernetes string
+	cmd := &cobra.Command{
+		Use: "node", Short: "Be the first process of a node", Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error { return host.Run(cmd.Context(), number, state, kubernetes) },
+	}
+	cmd.Flags().IntVar(&number, "number", 0, "which node")
+	cmd.Flags().StringVar(&state, "state", "", "the cluster's state folder")
+	cmd.Flags().StringVar(&kubernetes, "kubernetes", "", "the folder of the Kubernetes programs")
+	return cmd
+}
+
+// clusterMode is what a kind of cluster can do.
+type clusterMode struct {
+	name                 mode
+	kubeconfig, registry string
+	up                   func(context.Context, int) error
+	down                 func(context.Context) error
+	restartAPIServer     func(context.Context) error
+}
+
+// withMode chooses a kind of cluster, says so, and does something with it.
+func withMode(do func(clusterMode) error) error {
+	chosen, why, err := thisMachine().choose()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "cluster: %s (%s)\n", chosen, why)
+	switch chosen {
+	case existing:
+		nothing := func(context.Context) error { return nil }
+		return do(clusterMode{
+			name: existing, kubeconfig: os.Getenv("KEELSON_KUBECONFIG"), registry: os.Getenv("KEELSON_REGISTRY"),
+			up: func(context.Context, int) error { return nil }, down: nothing,
+		})
+	case onHost:
+		return do(clusterMode{
+			name: onHost, kubeconfig: host.Kubeconfig(), registry: host.Registry, up: host.Up, down: host.Down, restartAPIServer: host.RestartAPIServer,
+		})
+	default:
+		return fmt.Errorf("CLUSTER=%s is not there yet", chosen)
+	}
+}

@@ -1,0 +1,158 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package process starts programs that outlive the one that starts them, and stops them again. Each has a file that says how it was started, so
+// that another run of the program can find, stop and restart it.
+package process
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Table is a folder of records, one for each program.
+type Table struct {
+	// Dir holds NAME.json and NAME.log.
+	Dir string
+}
+
+// record says how a program was started, and which process it is. The start time tells it from a later process with the same number.
+type record struct {
+	Args    []string `json:"args"`
+	Env     []string `json:"env,omitempty"`
+	PID     int      `json:"pid"`
+	Started string   `json:"started"`
+}
+
+// Start runs a program in a session of its own, its output going to NAME.log.
+func (t Table) Start(name string, args ...string) error {
+	return t.start(name, record{Args: args, Env: os.Environ()})
+}
+
+func (t Table) start(name string, r record) error {
+	if err := os.MkdirAll(t.Dir, 0o755); err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	log, err := os.OpenFile(t.Log(name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	defer log.Close()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	defer null.Close()
+	p, err := os.StartProcess(r.Args[0], r.Args, &os.ProcAttr{
+		Env: r.Env, Files: []*os.File{null, log, log}, Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	r.PID, r.Started = p.Pid, startTime(p.Pid)
+	if err := p.Release(); err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	return t.write(name, r)
+}
+
+// Restart kills a program without warning and starts it again as it was.
+func (t Table) Restart(name string) error {
+	r, err := t.read(name)
+	if err != nil {
+		return err
+	}
+	if err := t.Stop(name, syscall.SIGKILL, 10*time.Second); err != nil {
+		return err
+	}
+	return t.start(name, r)
+}
+
+// IsRunning says whether a program was started and is still there.
+func (t Table) IsRunning(name string) bool {
+	r, err := t.read(name)
+	return err == nil && r.isAlive()
+}
+
+// Stop sends a signal and waits for the end; after the patience it kills. A program that is not there is stopped already.
+func (t Table) Stop(name string, signal syscall.Signal, patience time.Duration) error {
+	r, err := t.read(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, s := range []syscall.Signal{signal, syscall.SIGKILL} {
+		if !r.isAlive() {
+			break
+		}
+		_ = syscall.Kill(r.PID, s)
+		for end := time.Now().Add(patience); r.isAlive() && time.Now().Before(end); {
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	if r.isAlive() {
+		return fmt.Errorf("stopping %s: process %d does not end", name, r.PID)
+	}
+	return os.Remove(t.file(name))
+}
+
+// Log is the file that holds a program's output.
+func (t Table) Log(name string) string { return filepath.Join(t.Dir, name+".log") }
+
+// PID is the number of a running program, or zero.
+func (t Table) PID(name string) int {
+	if r, err := t.read(name); err == nil && r.isAlive() {
+		return r.PID
+	}
+	return 0
+}
+
+func (t Table) file(name string) string { return filepath.Join(t.Dir, name+".json") }
+
+func (t Table) write(name string, r record) error {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("recording %s: %w", name, err)
+	}
+	return os.WriteFile(t.file(name), raw, 0o600)
+}
+
+func (t Table) read(name string) (record, error) {
+	var r record
+	raw, err := os.ReadFile(t.file(name))
+	if err != nil {
+		return r, fmt.Errorf("finding %s: %w", name, err)
+	}
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return r, fmt.Errorf("finding %s: %w", name, err)
+	}
+	return r, nil
+}
+
+func (r record) isAlive() bool {
+	now := startTime(r.PID)
+	return now != "" && now == r.Started
+}
+
+// startTime is when a process was started, in ticks since boot; empty when there is none, or when it has ended and nobody asked for its result.
+func startTime(pid int) string {
+	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return ""
+	}
+	// The name in parentheses may hold blanks.
+	fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+	if len(fields) < 20 || fields[0] == "Z" {
+		return ""
+	}
+	return fields[19]
+}
