@@ -1,0 +1,150 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package convert
+
+import (
+	"fmt"
+
+	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+)
+
+// The two versions of a CloneSet, field by field:
+//
+//	v1alpha1                                             v1beta1
+//	label cloneset-scaling-exclude-preparing-delete      scaleStrategy.excludePreparingDelete
+//	scaleStrategy.disablePVCReuse                        scaleStrategy.enablePVCReuse, the opposite
+//	updateStrategy.type OnDelete                         updateStrategy.type OnDelete
+//	updateStrategy.type, any other                       updateStrategy.type RollingUpdate, rollingUpdate.podUpdatePolicy
+//	updateStrategy.*                                     updateStrategy.rollingUpdate.*
+//	annotations image-predownload-*                      updateStrategy.rollingUpdate.inPlaceUpdateStrategy.imagePreDownload*
+const (
+	onDelete      = string(kruisev1beta1.OnDeleteCloneSetUpdateStrategyType)
+	rollingUpdate = string(kruisev1beta1.RollingUpdateCloneSetUpdateStrategyType)
+	excludeLabel  = kruisev1alpha1.CloneSetScalingExcludePreparingDeleteKey
+)
+
+// cloneSetToHub translates a CloneSet from v1alpha1 to v1beta1.
+func cloneSetToHub(v view) error {
+	scale, err := object(v.spec(), "scaleStrategy")
+	if err != nil {
+		return err
+	}
+	disabled, err := isTrue(scale, "disablePVCReuse")
+	if err != nil {
+		return fmt.Errorf("reading spec.scaleStrategy: %w", err)
+	}
+	delete(scale, "disablePVCReuse")
+	delete(scale, "excludePreparingDelete")
+	scale["enablePVCReuse"] = !disabled
+	if v.labels()[excludeLabel] == "true" {
+		delete(v.labels(), excludeLabel)
+		scale["excludePreparingDelete"] = true
+	}
+	v.spec()["scaleStrategy"] = scale
+
+	if err := updateStrategyToHub(v.spec()); err != nil {
+		return fmt.Errorf("reading spec.updateStrategy: %w", err)
+	}
+	if err := preDownloadToHub(v); err != nil {
+		return fmt.Errorf("reading spec.updateStrategy: %w", err)
+	}
+	return nil
+}
+
+func updateStrategyToHub(spec map[string]any) error {
+	if _, ok := spec["updateStrategy"]; !ok {
+		return nil
+	}
+	rolling, err := object(spec, "updateStrategy")
+	if err != nil {
+		return err
+	}
+	kind, isSet, err := text(rolling, "type")
+	if err != nil {
+		return err
+	}
+	for _, field := range []string{"type", "rollingUpdate", "podUpdatePolicy"} {
+		delete(rolling, field)
+	}
+	strategy := map[string]any{"type": rollingUpdate}
+	switch {
+	case kind == onDelete:
+		strategy["type"] = onDelete
+	case isSet:
+		rolling["podUpdatePolicy"] = kind
+	}
+	if len(rolling) > 0 {
+		strategy["rollingUpdate"] = rolling
+	}
+	spec["updateStrategy"] = strategy
+	return nil
+}
+
+// cloneSetToSpoke translates a CloneSet from v1beta1 to v1alpha1.
+func cloneSetToSpoke(v view) error {
+	scale, err := object(v.spec(), "scaleStrategy")
+	if err != nil {
+		return err
+	}
+	enabled, err := isTrue(scale, "enablePVCReuse")
+	if err != nil {
+		return fmt.Errorf("reading spec.scaleStrategy: %w", err)
+	}
+	excluded, err := isTrue(scale, "excludePreparingDelete")
+	if err != nil {
+		return fmt.Errorf("reading spec.scaleStrategy: %w", err)
+	}
+	delete(scale, "enablePVCReuse")
+	delete(scale, "excludePreparingDelete")
+	scale["disablePVCReuse"] = !enabled
+	v.spec()["scaleStrategy"] = scale
+	// The label means nothing in v1beta1, so one that stands there must not begin to mean something.
+	if excluded {
+		v.labels()[excludeLabel] = "true"
+	} else if v.labels()[excludeLabel] == "true" {
+		delete(v.labels(), excludeLabel)
+	}
+
+	if err := preDownloadToSpoke(v); err != nil {
+		return fmt.Errorf("reading spec.updateStrategy: %w", err)
+	}
+	if err := updateStrategyToSpoke(v.spec()); err != nil {
+		return fmt.Errorf("reading spec.updateStrategy: %w", err)
+	}
+	return nil
+}
+
+func updateStrategyToSpoke(spec map[string]any) error {
+	if _, ok := spec["updateStrategy"]; !ok {
+		return nil
+	}
+	strategy, err := object(spec, "updateStrategy")
+	if err != nil {
+		return err
+	}
+	flat, err := object(strategy, "rollingUpdate")
+	if err != nil {
+		return err
+	}
+	kind, _, err := text(strategy, "type")
+	if err != nil {
+		return err
+	}
+	policy, isSet, err := text(flat, "podUpdatePolicy")
+	if err != nil {
+		return fmt.Errorf("reading rollingUpdate: %w", err)
+	}
+	for _, field := range []string{"type", "rollingUpdate", "podUpdatePolicy"} {
+		delete(flat, field)
+	}
+	switch {
+	case kind == onDelete:
+		flat["type"] = onDelete
+	case isSet && policy != onDelete:
+		flat["type"] = policy
+	}
+	spec["updateStrategy"] = flat
+	return nil
+}

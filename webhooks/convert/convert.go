@@ -1,0 +1,120 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package convert
+
+import (
+	"fmt"
+
+	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+)
+
+const (
+	// HubFieldsAnnotation is the annotation on a v1alpha1 object that keeps what only v1beta1 can say.
+	HubFieldsAnnotation = "apps.kruise.io/v1beta1-fields"
+	// SpokeFieldsAnnotation is the annotation on a v1beta1 object that keeps what only v1alpha1 can say.
+	SpokeFieldsAnnotation = "apps.kruise.io/v1alpha1-fields"
+)
+
+// CloneSet takes a CloneSet, in place, to a version such as "apps.kruise.io/v1beta1". It fails on a version that it does not
+// know and on a field whose type is not that of the schema; the object is then as it was.
+func CloneSet(obj map[string]any, toVersion string) error {
+	alpha, beta := kruisev1alpha1.GroupVersion.String(), kruisev1beta1.GroupVersion.String()
+	from, _ := obj["apiVersion"].(string)
+	if from != alpha && from != beta {
+		return fmt.Errorf("converting CloneSet: unknown apiVersion %q", from)
+	}
+	if toVersion != alpha && toVersion != beta {
+		return fmt.Errorf("converting CloneSet: unknown desired apiVersion %q", toVersion)
+	}
+	if from == toVersion {
+		return nil
+	}
+	way := direction{
+		translate: cloneSetToSpoke, back: cloneSetToHub,
+		keptHere: SpokeFieldsAnnotation, keptThere: HubFieldsAnnotation,
+	}
+	if from == alpha {
+		way = direction{
+			translate: cloneSetToHub, back: cloneSetToSpoke,
+			keptHere: HubFieldsAnnotation, keptThere: SpokeFieldsAnnotation,
+		}
+	}
+	if err := way.convert(obj); err != nil {
+		return fmt.Errorf("converting CloneSet: %w", err)
+	}
+	obj["apiVersion"] = toVersion
+	return nil
+}
+
+// direction is one way between two versions.
+type direction struct {
+	translate, back     func(view) error
+	keptHere, keptThere string
+}
+
+func (d direction) convert(obj map[string]any) error {
+	here, err := viewOf(obj)
+	if err != nil {
+		return err
+	}
+	kept := here.take(d.keptHere)
+
+	there := here.clone()
+	if err := d.forth(there); err != nil {
+		return err
+	}
+	if err := d.restore(there, kept); err != nil {
+		return err
+	}
+	again := there.clone()
+	if err := d.reverse(again); err != nil {
+		return err
+	}
+	there.keep(d.keptThere, difference(again, here))
+	there.writeTo(obj)
+	return nil
+}
+
+// forth translates a view, and leaves out an annotation of ours that had no meaning here and would get one there.
+func (d direction) forth(v view) error {
+	delete(v.annotations(), d.keptThere)
+	return d.translate(v)
+}
+
+// reverse is forth of the other direction.
+func (d direction) reverse(v view) error {
+	delete(v.annotations(), d.keptHere)
+	return d.back(v)
+}
+
+// restore applies what was kept, as far as the view then still means the same in the version that it comes from.
+func (d direction) restore(there view, kept map[string]any) error {
+	if len(kept) == 0 {
+		return nil
+	}
+	want := there.clone()
+	if err := d.reverse(want); err != nil {
+		return err
+	}
+	if d.fits(there, kept, want) {
+		merge(there, kept)
+		return nil
+	}
+	for _, leaf := range leaves(kept) {
+		if d.fits(there, leaf, want) {
+			merge(there, leaf)
+		}
+	}
+	return nil
+}
+
+func (d direction) fits(there view, kept map[string]any, want view) bool {
+	trial := there.clone()
+	merge(trial, kept)
+	if err := d.reverse(trial); err != nil {
+		return false
+	}
+	return len(difference(trial, want)) == 0
+}

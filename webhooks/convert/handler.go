@@ -1,0 +1,120 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package convert
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// maxReview is the most bytes that a review may have. The API server sends all objects of a list in one review.
+const maxReview = 256 << 20
+
+// Handler answers ConversionReviews of apiextensions.k8s.io/v1. What is no such review gets a 4xx with one line that says why;
+// a review with an object that cannot be converted gets a response that says Failure, and which object and field it is.
+func Handler() http.Handler {
+	return http.HandlerFunc(serve)
+}
+
+func serve(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "a ConversionReview must be sent by POST", http.StatusMethodNotAllowed)
+		return
+	}
+	review := &apiextensionsv1.ConversionReview{}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxReview)).Decode(review); err != nil {
+		status := http.StatusBadRequest
+		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		http.Error(w, fmt.Sprintf("reading the ConversionReview: %v", err), status)
+		return
+	}
+	if err := check(review); err != nil {
+		http.Error(w, fmt.Sprintf("reading the ConversionReview: %v", err), http.StatusBadRequest)
+		return
+	}
+	response := answer(review.Request)
+	if response.Result.Status == metav1.StatusFailure {
+		ctrl.LoggerFrom(r.Context()).Info("Refused a conversion", "uid", response.UID, "reason", response.Result.Message)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	body := &apiextensionsv1.ConversionReview{TypeMeta: review.TypeMeta, Response: response}
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		ctrl.LoggerFrom(r.Context()).V(1).Info("Could not answer a ConversionReview", "error", err.Error())
+	}
+}
+
+func check(review *apiextensionsv1.ConversionReview) error {
+	want := apiextensionsv1.SchemeGroupVersion.String()
+	if review.APIVersion != want || review.Kind != "ConversionReview" {
+		return fmt.Errorf("it must be a ConversionReview of %s, not a %q of %q", want, review.Kind, review.APIVersion)
+	}
+	if review.Request == nil {
+		return errors.New("it has no request")
+	}
+	if review.Request.UID == "" {
+		return errors.New("request.uid is empty")
+	}
+	return nil
+}
+
+func answer(request *apiextensionsv1.ConversionRequest) *apiextensionsv1.ConversionResponse {
+	response := &apiextensionsv1.ConversionResponse{
+		UID:              request.UID,
+		ConvertedObjects: make([]runtime.RawExtension, 0, len(request.Objects)),
+		Result:           metav1.Status{Status: metav1.StatusSuccess},
+	}
+	for i, raw := range request.Objects {
+		converted, err := convertRaw(raw.Raw, request.DesiredAPIVersion)
+		if err != nil {
+			response.ConvertedObjects = nil
+			response.Result = metav1.Status{
+				Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Message: fmt.Sprintf("objects[%d]: %v", i, err),
+			}
+			return response
+		}
+		response.ConvertedObjects = append(response.ConvertedObjects, runtime.RawExtension{Raw: converted})
+	}
+	return response
+}
+
+// convertRaw converts the JSON of one object. Equal objects give equal bytes: keys are sorted.
+func convertRaw(raw []byte, toVersion string) ([]byte, error) {
+	obj := map[string]any{}
+	if err := utiljson.Unmarshal(raw, &obj); err != nil {
+		return nil, fmt.Errorf("parsing: %w", err)
+	}
+	if err := dispatch(obj, toVersion); err != nil {
+		return nil, fmt.Errorf("%s: %w", nameOf(obj), err)
+	}
+	return json.Marshal(obj)
+}
+
+func dispatch(obj map[string]any, toVersion string) error {
+	kind, _ := obj["kind"].(string)
+	switch kind {
+	case "CloneSet":
+		return CloneSet(obj, toVersion)
+	default:
+		return fmt.Errorf("converting: there is no conversion of kind %q", kind)
+	}
+}
+
+func nameOf(obj map[string]any) string {
+	metadata, _ := obj["metadata"].(map[string]any)
+	namespace, _ := metadata["namespace"].(string)
+	name, _ := metadata["name"].(string)
+	return strings.TrimPrefix(namespace+"/"+name, "/")
+}
