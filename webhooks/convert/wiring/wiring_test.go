@@ -5,17 +5,20 @@
 package wiring_test
 
 import (
+	"context"
 	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,7 +50,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	env := &envtest.Environment{CRDs: []*apiextensionsv1.CustomResourceDefinition{crd}}
+	env := &envtest.Environment{}
 	server, err = env.Start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "starting the API server:", err)
@@ -58,7 +61,29 @@ func run(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
 		}
 	}()
+	if err := install(crd); err != nil {
+		fmt.Fprintln(os.Stderr, "installing the CRD:", err)
+		return 1
+	}
 	return m.Run()
+}
+
+// install creates the CRD as it is: envtest would take its conversion away.
+func install(crd *apiextensionsv1.CustomResourceDefinition) error {
+	scheme := runtime.NewScheme()
+	if err := apiextensionsv1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	c, err := client.New(server, client.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	if err := c.Create(context.Background(), crd.DeepCopy()); err != nil {
+		return err
+	}
+	return envtest.WaitForCRDs(server, []*apiextensionsv1.CustomResourceDefinition{crd}, envtest.CRDInstallOptions{
+		MaxTime: 30 * time.Second, PollInterval: 100 * time.Millisecond,
+	})
 }
 
 // crdWith is the shipped CRD, except that the API server finds the handler at a local address instead of in a Service.
