@@ -45,7 +45,7 @@ func parse(args []string, out io.Writer) (flags, error) {
 	var gateList, gateDir string
 	var showVersion bool
 	set := flag.NewFlagSet("controllers", flag.ContinueOnError)
-	set.SetOutput(out)
+	set.SetOutput(io.Discard)
 	set.StringVar(&f.metricsAddr, "metrics-addr", "127.0.0.1:8080", "where metrics are served; 0 turns them off. Beyond loopback they need an authorized token")
 	set.StringVar(&f.healthAddr, "health-probe-addr", ":8000", "where /healthz and /readyz are served")
 	set.BoolVar(&f.leaderElection, "enable-leader-election", true, "let one of several replicas work at a time")
@@ -62,6 +62,8 @@ func parse(args []string, out io.Writer) (flags, error) {
 	set.BoolVar(&showVersion, "version", false, "print the version")
 	f.log.BindFlags(set)
 	if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
+		set.SetOutput(out)
+		set.PrintDefaults()
 		return f, errHelp
 	} else if err != nil {
 		return f, err

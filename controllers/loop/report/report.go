@@ -10,12 +10,16 @@ package report
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -36,7 +40,11 @@ func (r *Reporter) Status(ctx context.Context, observed, wanted client.Object) e
 	if equality.Semantic.DeepEqual(observed, wanted) {
 		return nil
 	}
-	err := r.Client.Status().Patch(ctx, wanted, client.MergeFromWithOptions(observed, client.MergeFromWithOptimisticLock{}))
+	patch, err := statusPatch(observed, wanted)
+	if err != nil {
+		return err
+	}
+	err = r.Client.Status().Patch(ctx, wanted, client.RawPatch(types.MergePatchType, patch))
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		// A newer version is about to arrive, and is reported on then.
 		return nil
@@ -46,6 +54,40 @@ func (r *Reporter) Status(ctx context.Context, observed, wanted client.Object) e
 	}
 	r.Inflight.Wrote(wanted.GetUID(), apply.KindOf(wanted), wanted.GetResourceVersion())
 	return nil
+}
+
+// statusPatch is the whole wanted status, with nulls for what goes. The whole is written because a zero that the schema requires is no difference
+// between two Go values, and yet missing on the server the first time.
+func statusPatch(observed, wanted client.Object) ([]byte, error) {
+	old, err := statusOf(observed)
+	if err != nil {
+		return nil, err
+	}
+	status, err := statusOf(wanted)
+	if err != nil {
+		return nil, err
+	}
+	for key := range old {
+		if _, kept := status[key]; !kept {
+			status[key] = nil
+		}
+	}
+	return json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": observed.GetUID(), "resourceVersion": observed.GetResourceVersion()},
+		"status":   status,
+	})
+}
+
+func statusOf(object client.Object) (map[string]any, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the status: %w", err)
+	}
+	status, _, err := unstructured.NestedMap(fields, "status")
+	if err != nil {
+		return nil, fmt.Errorf("encoding the status: %w", err)
+	}
+	return status, nil
 }
 
 // deferredIn is when actions that were overtaken are planned again, should no event come first.

@@ -119,6 +119,7 @@ localStorageCapacityIsolation: false
 enforceNodeAllocatable: []
 evictionHard: {}
 imageGCHighThresholdPercent: 100
+clusterDNS: [10.96.0.10]
 resolvConf: %[4]s/resolv.conf
 serializeImagePulls: false
 registryPullQPS: 0
