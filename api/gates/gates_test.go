@@ -98,13 +98,28 @@ func TestDefaultsNeedNoRule(t *testing.T) {
 	}
 }
 
+// resolution is a flag and what it turns on and off.
+type resolution struct {
+	settings string
+	wantOn   []gates.Name
+	wantOff  []gates.Name
+}
+
+func (r resolution) check(t *testing.T) {
+	settings, err := gates.ParseFlag(r.settings)
+	require.NoError(t, err)
+	set, err := gates.Resolve(settings)
+	require.NoError(t, err)
+	for _, gate := range r.wantOn {
+		assert.True(t, set.Enabled(gate), "%s is off: %v", gate, set.Derived())
+	}
+	for _, gate := range r.wantOff {
+		assert.False(t, set.Enabled(gate), "%s is on: %v", gate, set.Derived())
+	}
+}
+
 func TestResolve(t *testing.T) {
-	tests := map[string]struct {
-		settings string
-		wantOn   []gates.Name
-		wantOff  []gates.Name
-		wantErr  []string
-	}{
+	tests := map[string]resolution{
 		"an explicit gate is on": {
 			settings: "CloneSetShortHash=true",
 			wantOn:   []gates.Name{gates.CloneSetShortHash},
@@ -123,6 +138,14 @@ func TestResolve(t *testing.T) {
 			settings: "AllAlpha=false,AllBeta=false",
 			wantOff:  every(),
 		},
+	}
+	for name, tc := range tests {
+		t.Run(name, tc.check)
+	}
+}
+
+func TestResolveAppliesTheRulesOfStartUp(t *testing.T) {
+	tests := map[string]resolution{
 		"without the Pod webhook what needs it is off": {
 			settings: "PodWebhook=false,AllAlpha=true",
 			wantOn:   []gates.Name{gates.CloneSetShortHash, gates.KruiseDaemon},
@@ -157,6 +180,17 @@ func TestResolve(t *testing.T) {
 			settings: "AllAlpha=true",
 			wantOff:  []gates.Name{gates.DeletionProtectionForCRDCascadingGate},
 		},
+	}
+	for name, tc := range tests {
+		t.Run(name, tc.check)
+	}
+}
+
+func TestResolveRefusesContradictions(t *testing.T) {
+	tests := map[string]struct {
+		settings string
+		wantErr  []string
+	}{
 		"cascading protection by name needs protection": {
 			settings: "DeletionProtectionForCRDCascadingGate=true",
 			wantErr: []string{
@@ -190,19 +224,9 @@ func TestResolve(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			settings, err := gates.ParseFlag(tc.settings)
 			require.NoError(t, err)
-			set, err := gates.Resolve(settings)
+			_, err = gates.Resolve(settings)
 			for _, want := range tc.wantErr {
 				require.ErrorContains(t, err, want)
-			}
-			if len(tc.wantErr) > 0 {
-				return
-			}
-			require.NoError(t, err)
-			for _, gate := range tc.wantOn {
-				assert.True(t, set.Enabled(gate), "%s is off: %v", gate, set.Derived())
-			}
-			for _, gate := range tc.wantOff {
-				assert.False(t, set.Enabled(gate), "%s is on: %v", gate, set.Derived())
 			}
 		})
 	}

@@ -26,7 +26,7 @@ const (
 	notMet     = "selector.matchExpressions must all match template.metadata.labels"
 )
 
-func TestValidationOfBothVersions(t *testing.T) {
+func TestValidationOfTheSelector(t *testing.T) {
 	tests := map[string]validationCase{
 		"the base object":          {},
 		"scaled to nothing":        {patch: `spec: {replicas: 0}`},
@@ -56,6 +56,12 @@ func TestValidationOfBothVersions(t *testing.T) {
 			patch:   `spec: {selector: {matchExpressions: [{key: app, operator: Is, values: [web]}]}}`,
 			wantErr: "spec.selector.matchExpressions[0].operator: Unsupported value",
 		},
+	}
+	checkBothVersions(t, tests)
+}
+
+func TestValidationOfTheRest(t *testing.T) {
+	tests := map[string]validationCase{
 		"a Pod that is not restarted": {
 			patch:   `spec: {template: {spec: {restartPolicy: Never}}}`,
 			wantErr: "template.spec.restartPolicy must be Always",
@@ -89,6 +95,12 @@ func TestValidationOfBothVersions(t *testing.T) {
 		"a deadline of nothing":           {patch: `spec: {progressDeadlineSeconds: 0}`, wantErr: "progressDeadlineSeconds must be larger than minReadySeconds"},
 		"hooks by label and by finalizer": {patch: `spec: {lifecycle: {preDelete: {labelsHandler: {a: b}, finalizersHandler: [x.io/y], markPodNotReady: true}}}`},
 	}
+	checkBothVersions(t, tests)
+}
+
+// checkBothVersions is for patches that are the same in both versions.
+func checkBothVersions(t *testing.T, tests map[string]validationCase) {
+	t.Helper()
 	c := newClient(t)
 	for _, version := range []string{"v1alpha1", "v1beta1"} {
 		for name, tc := range tests {
@@ -97,8 +109,7 @@ func TestValidationOfBothVersions(t *testing.T) {
 	}
 }
 
-// The same rules stand at two places: in updateStrategy of v1alpha1, and in updateStrategy.rollingUpdate of v1beta1.
-func TestValidationOfUpdates(t *testing.T) {
+func TestValidationOfLimits(t *testing.T) {
 	tests := map[string]validationCase{
 		"nothing":                              {patch: `{}`},
 		"a partition by number":                {patch: `{partition: 3}`},
@@ -129,31 +140,44 @@ func TestValidationOfUpdates(t *testing.T) {
 		"surge instead of unavailability":      {patch: `{maxUnavailable: 0, maxSurge: 1}`},
 		"surge by percentage instead":          {patch: `{maxUnavailable: 0%, maxSurge: 10%}`},
 		"maxSurge of nothing":                  {patch: `{maxSurge: 0}`},
-		"in place only with surge":             {patch: `{POLICY: InPlaceOnly, maxSurge: 1}`, wantErr: onlySurge},
-		"in place only with surge by percent":  {patch: `{POLICY: InPlaceOnly, maxSurge: 10%}`, wantErr: onlySurge},
-		"in place only with no surge":          {patch: `{POLICY: InPlaceOnly, maxSurge: 0}`},
-		"in place if possible with surge":      {patch: `{POLICY: InPlaceIfPossible, maxSurge: 1}`},
-		"recreation":                           {patch: `{POLICY: ReCreate}`},
-		"an empty policy":                      {patch: `{POLICY: ""}`},
-		"an unknown policy":                    {patch: `{POLICY: Recreate}`, wantErr: "POLICY: Unsupported value"},
-		"a grace period":                       {patch: `{inPlaceUpdateStrategy: {gracePeriodSeconds: 10}}`},
-		"a negative grace period":              {patch: `{inPlaceUpdateStrategy: {gracePeriodSeconds: -1}}`, wantErr: "inPlaceUpdateStrategy.gracePeriodSeconds"},
-		"pre-download on some nodes":           {patch: `{inPlaceUpdateStrategy: {imagePreDownloadParallelism: 5}}`},
-		"pre-download on a part of the nodes":  {patch: `{inPlaceUpdateStrategy: {imagePreDownloadParallelism: 5%}}`},
-		"pre-download on nonsense":             {patch: `{inPlaceUpdateStrategy: {imagePreDownloadParallelism: five}}`, wantErr: "imagePreDownloadParallelism must be a number of nodes"},
-		"pre-download for a negative time":     {patch: `{inPlaceUpdateStrategy: {imagePreDownloadTimeoutSeconds: -1}}`, wantErr: "imagePreDownloadTimeoutSeconds"},
-		"priority by weight":                   {patch: `{priorityStrategy: {weightPriority: [{weight: 100, matchSelector: {matchLabels: {a: b}}}, {weight: 0, matchSelector: {matchExpressions: [{key: a, operator: Exists}]}}]}}`},
-		"priority by order":                    {patch: `{priorityStrategy: {orderPriority: [{orderedKey: a}]}}`},
-		"priority by nothing":                  {patch: `{priorityStrategy: {}}`},
-		"priority by both":                     {patch: `{priorityStrategy: {orderPriority: [{orderedKey: a}], weightPriority: [{weight: 1, matchSelector: {matchLabels: {a: b}}}]}}`, wantErr: "priorityStrategy must have orderPriority or weightPriority, not both"},
-		"too large a weight":                   {patch: `{priorityStrategy: {weightPriority: [{weight: 101, matchSelector: {matchLabels: {a: b}}}]}}`, wantErr: "weightPriority[0].weight"},
-		"a negative weight":                    {patch: `{priorityStrategy: {weightPriority: [{weight: -1, matchSelector: {matchLabels: {a: b}}}]}}`, wantErr: "weightPriority[0].weight"},
-		"a weight for every Pod":               {patch: `{priorityStrategy: {weightPriority: [{weight: 1, matchSelector: {}}]}}`, wantErr: "matchSelector must not be empty"},
-		"an order without a key":               {patch: `{priorityStrategy: {orderPriority: [{orderedKey: ""}]}}`, wantErr: "orderPriority[0].orderedKey"},
-		"scattering":                           {patch: `{scatterStrategy: [{key: a, value: b}, {key: a, value: c}]}`},
-		"scattering the same twice":            {patch: `{scatterStrategy: [{key: a, value: b}, {key: a, value: b}]}`, wantErr: "scatterStrategy[1]: Duplicate value"},
-		"scattering without a key":             {patch: `{scatterStrategy: [{key: "", value: b}]}`, wantErr: "scatterStrategy[0].key"},
 	}
+	checkUpdateStrategies(t, tests)
+}
+
+func TestValidationOfPoliciesAndOrder(t *testing.T) {
+	tests := map[string]validationCase{
+		"in place only with surge":            {patch: `{POLICY: InPlaceOnly, maxSurge: 1}`, wantErr: onlySurge},
+		"in place only with surge by percent": {patch: `{POLICY: InPlaceOnly, maxSurge: 10%}`, wantErr: onlySurge},
+		"in place only with no surge":         {patch: `{POLICY: InPlaceOnly, maxSurge: 0}`},
+		"in place if possible with surge":     {patch: `{POLICY: InPlaceIfPossible, maxSurge: 1}`},
+		"recreation":                          {patch: `{POLICY: ReCreate}`},
+		"an empty policy":                     {patch: `{POLICY: ""}`},
+		"an unknown policy":                   {patch: `{POLICY: Recreate}`, wantErr: "POLICY: Unsupported value"},
+		"a grace period":                      {patch: `{inPlaceUpdateStrategy: {gracePeriodSeconds: 10}}`},
+		"a negative grace period":             {patch: `{inPlaceUpdateStrategy: {gracePeriodSeconds: -1}}`, wantErr: "inPlaceUpdateStrategy.gracePeriodSeconds"},
+		"pre-download on some nodes":          {patch: `{inPlaceUpdateStrategy: {imagePreDownloadParallelism: 5}}`},
+		"pre-download on a part of the nodes": {patch: `{inPlaceUpdateStrategy: {imagePreDownloadParallelism: 5%}}`},
+		"pre-download on nonsense":            {patch: `{inPlaceUpdateStrategy: {imagePreDownloadParallelism: five}}`, wantErr: "imagePreDownloadParallelism must be a number of nodes"},
+		"pre-download for a negative time":    {patch: `{inPlaceUpdateStrategy: {imagePreDownloadTimeoutSeconds: -1}}`, wantErr: "imagePreDownloadTimeoutSeconds"},
+		"priority by weight":                  {patch: `{priorityStrategy: {weightPriority: [{weight: 100, matchSelector: {matchLabels: {a: b}}}, {weight: 0, matchSelector: {matchExpressions: [{key: a, operator: Exists}]}}]}}`},
+		"priority by order":                   {patch: `{priorityStrategy: {orderPriority: [{orderedKey: a}]}}`},
+		"priority by nothing":                 {patch: `{priorityStrategy: {}}`},
+		"priority by both":                    {patch: `{priorityStrategy: {orderPriority: [{orderedKey: a}], weightPriority: [{weight: 1, matchSelector: {matchLabels: {a: b}}}]}}`, wantErr: "priorityStrategy must have orderPriority or weightPriority, not both"},
+		"too large a weight":                  {patch: `{priorityStrategy: {weightPriority: [{weight: 101, matchSelector: {matchLabels: {a: b}}}]}}`, wantErr: "weightPriority[0].weight"},
+		"a negative weight":                   {patch: `{priorityStrategy: {weightPriority: [{weight: -1, matchSelector: {matchLabels: {a: b}}}]}}`, wantErr: "weightPriority[0].weight"},
+		"a weight for every Pod":              {patch: `{priorityStrategy: {weightPriority: [{weight: 1, matchSelector: {}}]}}`, wantErr: "matchSelector must not be empty"},
+		"an order without a key":              {patch: `{priorityStrategy: {orderPriority: [{orderedKey: ""}]}}`, wantErr: "orderPriority[0].orderedKey"},
+		"scattering":                          {patch: `{scatterStrategy: [{key: a, value: b}, {key: a, value: c}]}`},
+		"scattering the same twice":           {patch: `{scatterStrategy: [{key: a, value: b}, {key: a, value: b}]}`, wantErr: "scatterStrategy[1]: Duplicate value"},
+		"scattering without a key":            {patch: `{scatterStrategy: [{key: "", value: b}]}`, wantErr: "scatterStrategy[0].key"},
+	}
+	checkUpdateStrategies(t, tests)
+}
+
+// checkUpdateStrategies is for patches of the settings of an update. They stand at two places: in updateStrategy of v1alpha1,
+// and in updateStrategy.rollingUpdate of v1beta1.
+func checkUpdateStrategies(t *testing.T, tests map[string]validationCase) {
+	t.Helper()
 	c := newClient(t)
 	for name, tc := range tests {
 		t.Run("v1beta1 with "+name, func(t *testing.T) {

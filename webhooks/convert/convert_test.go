@@ -20,8 +20,16 @@ const (
 	beta  = "apps.kruise.io/v1beta1"
 )
 
-func TestCloneSet(t *testing.T) {
-	tests := map[string]struct{ alpha, beta string }{
+// bothWays is one CloneSet in both versions.
+type bothWays struct{ alpha, beta string }
+
+func (b bothWays) check(t *testing.T) {
+	assert.Equal(t, parse(t, b.beta, beta), converted(t, parse(t, b.alpha, alpha), beta), "from v1alpha1")
+	assert.Equal(t, parse(t, b.alpha, alpha), converted(t, parse(t, b.beta, beta), alpha), "from v1beta1")
+}
+
+func TestStrategies(t *testing.T) {
+	tests := map[string]bothWays{
 		"what the schema defaults": {
 			alpha: `spec: {replicas: 1, scaleStrategy: {disablePVCReuse: false}}`,
 			beta:  `spec: {replicas: 1, scaleStrategy: {enablePVCReuse: true}}`,
@@ -55,6 +63,14 @@ func TestCloneSet(t *testing.T) {
 			  spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {type: OnDelete, partition: 3}}}`,
 			beta: `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: OnDelete, rollingUpdate: {partition: 3, podUpdatePolicy: InPlaceOnly}}}`,
 		},
+	}
+	for name, tc := range tests {
+		t.Run(name, tc.check)
+	}
+}
+
+func TestWhatIsSaidElsewhere(t *testing.T) {
+	tests := map[string]bothWays{
 		"Pods in PreparingDelete that do not count": {
 			alpha: `{metadata: {labels: {apps.kruise.io/cloneset-scaling-exclude-preparing-delete: "true", a: b}}, spec: {scaleStrategy: {disablePVCReuse: true}}}`,
 			beta:  `{metadata: {labels: {a: b}}, spec: {scaleStrategy: {enablePVCReuse: false, excludePreparingDelete: true}}}`,
@@ -79,12 +95,7 @@ func TestCloneSet(t *testing.T) {
 		},
 	}
 	for name, tc := range tests {
-		t.Run("from v1alpha1: "+name, func(t *testing.T) {
-			assert.Equal(t, parse(t, tc.beta, beta), converted(t, parse(t, tc.alpha, alpha), beta))
-		})
-		t.Run("from v1beta1: "+name, func(t *testing.T) {
-			assert.Equal(t, parse(t, tc.alpha, alpha), converted(t, parse(t, tc.beta, beta), alpha))
-		})
+		t.Run(name, tc.check)
 	}
 }
 
