@@ -11,14 +11,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,6 +34,9 @@ import (
 // server is the API server that all tests of the package share; it is written once, before they run.
 var server *rest.Config
 
+// isDown makes the handler drop every connection, as if its program were gone.
+var isDown atomic.Bool
+
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
@@ -41,7 +47,12 @@ func run(m *testing.M) int {
 		return 1
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/convert", convert.Handler())
+	mux.HandleFunc("/convert", func(w http.ResponseWriter, r *http.Request) {
+		if isDown.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		convert.Handler().ServeHTTP(w, r)
+	})
 	webhook := httptest.NewTLSServer(mux)
 	defer webhook.Close()
 
@@ -221,6 +232,31 @@ func TestDefaultsOfTheOldVersion(t *testing.T) {
 		"replicas": int64(1), "revisionHistoryLimit": int64(10), "scaleStrategy": map[string]any{"disablePVCReuse": false},
 	}, spec)
 	assert.Empty(t, get(t, c, "v1beta1", "defaults").GetAnnotations())
+}
+
+// Without our programs the stored version can be read, written and deleted, even where the old version was used before.
+func TestTheStoredVersionNeedsNobody(t *testing.T) {
+	c := newClient(t)
+	require.NoError(t, c.Create(t.Context(), read(t, manifest, "alone"), client.FieldOwner("git")))
+	isDown.Store(true)
+	t.Cleanup(func() { isDown.Store(false) })
+
+	obj := get(t, c, "v1beta1", "alone")
+	status := `{"status":{"replicas":1,"readyReplicas":0,"availableReplicas":0,"updatedReplicas":0,"updatedReadyReplicas":0}}`
+	require.NoError(t, c.Status().Patch(t.Context(), obj, client.RawPatch(types.MergePatchType, []byte(status))))
+	require.NoError(t, unstructured.SetNestedField(obj.Object, int64(2), "spec", "replicas"))
+	require.NoError(t, c.Update(t.Context(), obj))
+	all := &unstructured.UnstructuredList{}
+	all.SetGroupVersionKind(obj.GroupVersionKind())
+	require.NoError(t, c.List(t.Context(), all))
+	assert.NotEmpty(t, all.Items)
+
+	old := obj.DeepCopy()
+	old.SetAPIVersion("apps.kruise.io/v1alpha1")
+	require.ErrorContains(t, c.Get(t.Context(), client.ObjectKeyFromObject(old), old), "conversion webhook")
+
+	require.NoError(t, c.Delete(t.Context(), obj))
+	require.True(t, apierrors.IsNotFound(c.Get(t.Context(), client.ObjectKeyFromObject(obj), obj)))
 }
 
 func newClient(t *testing.T) client.Client {
