@@ -68,7 +68,7 @@ func Register(ctx context.Context, room *register.Room, o Options) error {
 		Owns(&corev1.Pod{}, builder.WithPredicates(register.PodChanged())).
 		Owns(&appsv1.ControllerRevision{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.setsForOrphan)).
-		WithOptions(register.Options(o.Workers)).
+		WithOptions(room.Options(register.Queue{Kind: "CloneSet", Workers: o.Workers})).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("registering CloneSets: %w", err)

@@ -5,25 +5,21 @@ package cloneset
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/loop/observe"
 	"github.com/keelson/keelson/controllers/plan/pods"
 )
 
-// observe reads all that a plan of this CloneSet looks at.
+// observe reads all that a plan of this CloneSet looks at. Nothing is claimed by a selector that cannot be right: the plan tells why.
 func (r *Reconciler) observe(ctx context.Context, set *kruisev1beta1.CloneSet, source observe.Source) (Snapshot, error) {
-	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
+	s := Snapshot{Set: set, Policy: r.policy, Now: time.Now()}
+	selector, err := selectorOf(set)
 	if err != nil {
-		return Snapshot{}, reconcile.TerminalError(fmt.Errorf("reading spec.selector: %w", err))
+		return s, nil
 	}
 	owner := observe.Owner{Object: set, Kind: kruisev1beta1.GroupVersion.WithKind("CloneSet"), Selector: selector}
-	s := Snapshot{Set: set, Policy: r.policy, Now: time.Now()}
 	if s.Pods, err = r.reader.Pods(ctx, owner, source); err != nil {
 		return Snapshot{}, err
 	}

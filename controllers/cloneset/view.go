@@ -60,6 +60,9 @@ func look(s Snapshot) (*view, error) {
 	if rolling := s.Set.Spec.UpdateStrategy.RollingUpdate; rolling != nil {
 		v.strategy = *rolling
 	}
+	if _, err := selectorOf(s.Set); err != nil {
+		return nil, err
+	}
 	var err error
 	if v.limits, err = v.resolveLimits(); err != nil {
 		return nil, err

@@ -9,15 +9,18 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -46,50 +49,66 @@ type Owner interface {
 func (h *Hands) Perform(ctx context.Context, owner Owner, d plan.Decision) plan.Outcome {
 	var outcome plan.Outcome
 	for _, e := range d.Events {
-		h.tell(owner, e, nil)
+		h.tell(owner, nil, e)
 	}
-	for _, batch := range batches(d.Actions) {
+	for _, step := range steps(d.Actions) {
 		if len(outcome.Failures) > 0 {
-			outcome.Deferred = append(outcome.Deferred, batch...)
+			outcome.Deferred = append(outcome.Deferred, step...)
 			continue
 		}
-		h.performBatch(ctx, owner, batch, &outcome)
+		h.performStep(ctx, owner, step, &outcome)
 	}
 	return outcome
 }
 
-// batches splits actions by step, and the creations of a step into batches that double.
-func batches(actions []plan.Action) [][]plan.Action {
+// steps groups actions by their step, in ascending order.
+func steps(actions []plan.Action) [][]plan.Action {
 	sorted := slices.Clone(actions)
-	slices.SortStableFunc(sorted, func(a, b plan.Action) int { return a.Step - b.Step })
+	slices.SortStableFunc(sorted, func(a, b plan.Action) int { return cmp.Compare(a.Step, b.Step) })
 	var out [][]plan.Action
-	for len(sorted) > 0 {
-		step := sorted[0].Step
-		end := slices.IndexFunc(sorted, func(a plan.Action) bool { return a.Step != step })
-		if end < 0 {
-			end = len(sorted)
+	for i, a := range sorted {
+		if i == 0 || a.Step != sorted[i-1].Step {
+			out = append(out, nil)
 		}
-		var creations, others []plan.Action
-		for _, a := range sorted[:end] {
-			if a.Verb == plan.Create {
-				creations = append(creations, a)
-			} else {
-				others = append(others, a)
-			}
-		}
-		if len(others) > 0 {
-			out = append(out, others)
-		}
-		for size := 1; len(creations) > 0; size *= 2 {
-			n := min(size, len(creations))
-			out, creations = append(out, creations[:n]), creations[n:]
-		}
-		sorted = sorted[end:]
+		out[len(out)-1] = append(out[len(out)-1], a)
 	}
 	return out
 }
 
-func (h *Hands) performBatch(ctx context.Context, owner Owner, batch []plan.Action, outcome *plan.Outcome) {
+// performStep changes what exists, and then creates. A change that fails does not keep creations of its step from being made: one Pod that
+// cannot be written to must not stop all others.
+func (h *Hands) performStep(ctx context.Context, owner Owner, step []plan.Action, outcome *plan.Outcome) {
+	var creations, others []plan.Action
+	for _, a := range step {
+		if a.Verb == plan.Create {
+			creations = append(creations, a)
+		} else {
+			others = append(others, a)
+		}
+	}
+	h.performBatch(ctx, owner, others, outcome)
+	isRefused := false
+	for _, batch := range doubling(creations) {
+		if isRefused {
+			outcome.Deferred = append(outcome.Deferred, batch...)
+			continue
+		}
+		isRefused = h.performBatch(ctx, owner, batch, outcome) > 0
+	}
+}
+
+// doubling splits creations into batches of 1, 2, 4, ... For example 6 become batches of 1, 2 and 3.
+func doubling(creations []plan.Action) [][]plan.Action {
+	var out [][]plan.Action
+	for size := 1; len(creations) > 0; size *= 2 {
+		n := min(size, len(creations))
+		out, creations = append(out, creations[:n]), creations[n:]
+	}
+	return out
+}
+
+// performBatch performs actions at once and returns how many failed.
+func (h *Hands) performBatch(ctx context.Context, owner Owner, batch []plan.Action, outcome *plan.Outcome) int {
 	results := make([]error, len(batch))
 	var group errgroup.Group
 	group.SetLimit(writers)
@@ -99,19 +118,24 @@ func (h *Hands) performBatch(ctx context.Context, owner Owner, batch []plan.Acti
 			return nil
 		})
 	}
+	// NOTE: the functions never return an error; each has its own in results.
 	_ = group.Wait()
+	failed := 0
 	for i, err := range results {
 		switch a := batch[i]; {
 		case err == nil:
 			outcome.Done = append(outcome.Done, a)
-			h.tell(owner, a.Done, nil)
+			h.tell(owner, a.Object, a.Done)
 		case isOvertaken(a, err):
 			outcome.Deferred = append(outcome.Deferred, a)
 		default:
+			failed++
 			outcome.Failures = append(outcome.Failures, plan.Failure{Action: a, Err: err})
-			h.tell(owner, a.Failed, err)
+			a.Failed.Message += ": " + err.Error()
+			h.tell(owner, a.Object, a.Failed)
 		}
 	}
+	return failed
 }
 
 // isOvertaken says that the world moved on since the action was planned; the next plan will see it.
@@ -123,24 +147,22 @@ func isOvertaken(a plan.Action, err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 }
 
-func (h *Hands) tell(owner Owner, e plan.Event, err error) {
+// tell emits an event about the owner. It names the object that was written as well, because events that differ in nothing but their message
+// are merged into one.
+func (h *Hands) tell(owner Owner, related plan.Object, e plan.Event) {
 	if e.Type == "" {
 		return
 	}
-	message := e.Message
-	if err != nil {
-		message += ": " + err.Error()
-	}
-	h.Events.Eventf(owner, nil, e.Type, e.Reason, e.Reason, "%s", shortened(message))
+	h.Events.Eventf(owner, related, e.Type, e.Reason, e.Reason, "%s", shortened(e.Message))
 }
 
 // shortened keeps a message within what an event may hold.
 func shortened(message string) string {
 	const limit = 1000
-	if len(message) > limit {
-		return message[:limit] + "..."
+	if len(message) <= limit {
+		return message
 	}
-	return message
+	return strings.ToValidUTF8(message[:limit], "") + "..."
 }
 
 func (h *Hands) perform(ctx context.Context, owner Owner, a plan.Action) error {
@@ -155,16 +177,20 @@ func (h *Hands) perform(ctx context.Context, owner Owner, a plan.Action) error {
 	case plan.Patch:
 		return h.patch(ctx, owner, a)
 	case plan.Delete:
-		uid := a.Object.GetUID()
-		err := h.Client.Delete(ctx, bare(a.Object), client.Preconditions{UID: &uid}, client.PropagationPolicy("Background"))
-		if err != nil {
-			return fmt.Errorf("deleting %s: %w", a.Object.GetName(), err)
-		}
-		if _, isPod := a.Object.(*corev1.Pod); isPod {
-			h.Inflight.Deleted(owner.GetUID(), uid)
-		}
+		return h.delete(ctx, owner, a)
 	default:
 		return fmt.Errorf("performing %q on %s: no such verb", a.Verb, a.Object.GetName())
+	}
+	return nil
+}
+
+func (h *Hands) delete(ctx context.Context, owner Owner, a plan.Action) error {
+	uid := a.Object.GetUID()
+	h.Inflight.Deleting(owner.GetUID(), uid)
+	err := h.Client.Delete(ctx, bare(a.Object), client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	if err != nil {
+		h.Inflight.Gone(uid)
+		return fmt.Errorf("deleting %s: %w", a.Object.GetName(), err)
 	}
 	return nil
 }

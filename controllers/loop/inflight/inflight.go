@@ -3,12 +3,15 @@
 
 // Package inflight remembers what was written and not seen yet, so that no decision is made on a cache that lags behind our own writes.
 //
-//	apply ── Wrote(owner, kind, version) ──►  per owner: the highest version written of each kind, and the UIDs deleted
+//	apply ── Wrote(owner, kind, version) ──►  per owner: the highest version written of each kind
+//	apply ── Deleting(owner, object) ──────►  per owner: the UIDs that are being deleted
 //	informer ── Seen(kind, version) ───────►  per kind: the highest version that the cache has taken in
+//	informer ── Gone(object) ──────────────►  the cache shows that an object is deleted, or about to go
 //	reconcile ── State(owner) ─────────────►  Current: go on · Behind: come back shortly · Expired: read from the API server
 //
 // Versions of one kind are totally ordered, and an informer delivers them in order: once it has shown a version, it has shown all
-// before it.
+// before it. A list replaces the cache at once, before any of its objects is told. So it does not matter whether the very object that
+// was written still exists, or was released, when the cache gets there.
 //
 // INVARIANT: no write blocks its owner for longer than the age limit.
 package inflight
@@ -44,6 +47,8 @@ type Tracker struct {
 	mutex  sync.Mutex
 	seen   map[Kind]string
 	owners map[types.UID]*writes
+	// deleting says which owner waits for the deletion of an object.
+	deleting map[types.UID]types.UID
 }
 
 // writes are what one owner waits to see.
@@ -55,7 +60,9 @@ type writes struct {
 
 // New makes a tracker whose writes are forgotten after limit.
 func New(limit time.Duration, clock clock.PassiveClock) *Tracker {
-	return &Tracker{limit: limit, clock: clock, seen: map[Kind]string{}, owners: map[types.UID]*writes{}}
+	return &Tracker{
+		limit: limit, clock: clock, seen: map[Kind]string{}, owners: map[types.UID]*writes{}, deleting: map[types.UID]types.UID{},
+	}
 }
 
 // Wrote notes that an object of a kind was written for an owner, and got this version.
@@ -71,11 +78,13 @@ func (t *Tracker) Wrote(owner types.UID, kind Kind, version string) {
 	}
 }
 
-// Deleted notes that an object was deleted for an owner.
-func (t *Tracker) Deleted(owner, object types.UID) {
+// Deleting notes that an object is about to be deleted for an owner. It comes before the request, because the cache may show the
+// deletion before the request returns; Gone takes it back when the request fails.
+func (t *Tracker) Deleting(owner, object types.UID) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	t.of(owner).deleted[object] = struct{}{}
+	t.deleting[object] = owner
 }
 
 func (t *Tracker) of(owner types.UID) *writes {
@@ -97,10 +106,16 @@ func (t *Tracker) Seen(kind Kind, version string) {
 	}
 }
 
-// Gone notes that an object is deleted, or about to go, in the cache.
-func (t *Tracker) Gone(owner, object types.UID) {
+// Gone notes that an object is deleted or about to go in the cache, or that its deletion failed. Whose object it was does not matter:
+// it may have been released since.
+func (t *Tracker) Gone(object types.UID) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
+	owner, isAwaited := t.deleting[object]
+	if !isAwaited {
+		return
+	}
+	delete(t.deleting, object)
 	if w := t.owners[owner]; w != nil {
 		delete(w.deleted, object)
 	}
@@ -124,7 +139,7 @@ func (t *Tracker) State(owner types.UID) State {
 		return Current
 	}
 	if t.clock.Since(w.since) > t.limit {
-		delete(t.owners, owner)
+		t.forget(owner)
 		return Expired
 	}
 	return Behind
@@ -134,6 +149,17 @@ func (t *Tracker) State(owner types.UID) State {
 func (t *Tracker) Forget(owner types.UID) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
+	t.forget(owner)
+}
+
+func (t *Tracker) forget(owner types.UID) {
+	w := t.owners[owner]
+	if w == nil {
+		return
+	}
+	for object := range w.deleted {
+		delete(t.deleting, object)
+	}
 	delete(t.owners, owner)
 }
 

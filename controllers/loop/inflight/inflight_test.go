@@ -53,13 +53,60 @@ func TestState(t *testing.T) {
 			}, want: inflight.Current,
 		},
 		"a deletion is waited for": {
-			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) { tr.Deleted(owner, "pod-1") }, want: inflight.Behind,
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) { tr.Deleting(owner, "pod-1") }, want: inflight.Behind,
 		},
 		"a deletion that the cache shows is over": {
 			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
-				tr.Deleted(owner, "pod-1")
-				tr.Gone(owner, "pod-1")
+				tr.Deleting(owner, "pod-1")
+				tr.Gone("pod-1")
 			}, want: inflight.Current,
+		},
+		"one deletion of two is not enough": {
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
+				tr.Deleting(owner, "pod-1")
+				tr.Deleting(owner, "pod-2")
+				tr.Gone("pod-1")
+			}, want: inflight.Behind,
+		},
+		"the deletion of an object that nobody waits for changes nothing": {
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
+				tr.Deleting(owner, "pod-1")
+				tr.Gone("pod-2")
+			}, want: inflight.Behind,
+		},
+		"a created Pod that was deleted again before the cache showed it is proved by the event of its deletion": {
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
+				tr.Wrote(owner, pod, "10")
+				tr.Seen(pod, "11")
+				tr.Gone("pod-1")
+			}, want: inflight.Current,
+		},
+		"the highest of several writes counts": {
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
+				tr.Wrote(owner, pod, "12")
+				tr.Wrote(owner, pod, "10")
+				tr.Seen(pod, "11")
+			}, want: inflight.Behind,
+		},
+		"a write of another owner is its own business": {
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) { tr.Wrote("owner-2", pod, "10") }, want: inflight.Current,
+		},
+		"an owner that is gone is forgotten": {
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
+				tr.Wrote(owner, pod, "10")
+				tr.Deleting(owner, "pod-1")
+				tr.Forget(owner)
+				tr.Gone("pod-1")
+			}, want: inflight.Current,
+		},
+		"what is not a version is not waited for": {
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) { tr.Wrote(owner, pod, "") }, want: inflight.Current,
+		},
+		"a deletion that is never shown blocks no longer than the age limit": {
+			happens: func(tr *inflight.Tracker, c *clocktesting.FakePassiveClock) {
+				tr.Deleting(owner, "pod-1")
+				c.SetTime(c.Now().Add(31 * time.Second))
+			}, want: inflight.Expired,
 		},
 		"nothing blocks beyond the age limit": {
 			happens: func(tr *inflight.Tracker, c *clocktesting.FakePassiveClock) {

@@ -78,16 +78,19 @@ func (r *Reader) Pods(ctx context.Context, owner Owner, source Source) ([]*pods.
 		}
 		f := old[pod.UID]
 		if f == nil || f.Pod.ResourceVersion != pod.ResourceVersion {
-			f = pods.Read(pod)
-		}
-		if f.Terminating {
-			r.Inflight.Gone(owner.Object.GetUID(), pod.UID)
+			f = pods.Read(alone(pod))
 		}
 		fresh[pod.UID] = f
 		all = append(all, f)
 	}
 	r.facts.Store(owner.Object.GetUID(), fresh)
 	return all, nil
+}
+
+// alone is the Pod outside the list that it came in: Facts outlive the list, and one that pointed into it would keep all of it in memory.
+func alone(pod *corev1.Pod) *corev1.Pod {
+	single := *pod
+	return &single
 }
 
 // Revisions returns the ControllerRevisions that the owner controls, after claiming.

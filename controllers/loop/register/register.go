@@ -12,10 +12,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -64,7 +64,7 @@ func NewRoom(ctx context.Context, mgr ctrl.Manager) (*Room, error) {
 	return r, nil
 }
 
-// Track tells inflight which versions of a kind the cache has taken in.
+// Track tells inflight which versions of a kind the cache has taken in. The cache holds an object before its handlers are told of it.
 func (r *Room) Track(ctx context.Context, object client.Object) error {
 	informer, err := r.Manager.GetCache().GetInformer(ctx, object)
 	if err != nil {
@@ -74,6 +74,9 @@ func (r *Room) Track(ctx context.Context, object client.Object) error {
 	seen := func(obj any) {
 		if o, isObject := obj.(client.Object); isObject {
 			r.Inflight.Seen(kind, o.GetResourceVersion())
+			if o.GetDeletionTimestamp() != nil {
+				r.Inflight.Gone(o.GetUID())
+			}
 		}
 	}
 	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
@@ -85,9 +88,8 @@ func (r *Room) Track(ctx context.Context, object client.Object) error {
 			}
 			seen(obj)
 			if o, isObject := obj.(client.Object); isObject {
-				if owner := metav1.GetControllerOfNoCopy(o); owner != nil {
-					r.Inflight.Gone(owner.UID, o.GetUID())
-				}
+				r.Inflight.Gone(o.GetUID())
+				r.Reader.Forget(o.GetUID())
 			}
 		},
 	})
@@ -102,12 +104,30 @@ func (r *Room) Hands(name string) *apply.Hands {
 	return &apply.Hands{Client: r.Manager.GetClient(), Inflight: r.Inflight, Events: r.Manager.GetEventRecorder(name)}
 }
 
-// Options are the settings of a kind's queue: back-off per object, and no limit on all of them together.
-func Options(workers int) controller.Options {
+// Queue is how the reconciliations of a kind are run.
+type Queue struct {
+	// Kind is what log lines call the objects, such as "CloneSet".
+	Kind string
+	// Workers is how many objects are worked on at once.
+	Workers int
+}
+
+// Options turns a Queue into settings: back-off per object and no limit on all of them together; a panic costs one pass and not the
+// program; a standby keeps its caches warm; events of a restart wait behind those of changes.
+func (r *Room) Options(q Queue) controller.Options {
+	logger := r.Manager.GetLogger().WithValues("kind", q.Kind)
 	return controller.Options{
-		MaxConcurrentReconciles: workers,
+		MaxConcurrentReconciles: q.Workers,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](5*time.Millisecond, time.Minute),
+		UsePriorityQueue:        ptr.To(true),
 		RecoverPanic:            ptr.To(true),
+		EnableWarmup:            ptr.To(true),
+		LogConstructor: func(request *reconcile.Request) logr.Logger {
+			if request == nil {
+				return logger
+			}
+			return logger.WithValues("namespace", request.Namespace, "name", request.Name)
+		},
 	}
 }
 
