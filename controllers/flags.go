@@ -13,6 +13,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/go-logr/logr"
+	"go.uber.org/zap/zapcore"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/keelson/keelson/api/gates"
@@ -34,7 +36,8 @@ type flags struct {
 	namespace                                 string
 	cloneSetWorkers                           int
 	excludePreparingDelete                    bool
-	log                                       zap.Options
+	logFormat                                 string
+	verbosity                                 int
 
 	policy       plan.Policy
 	derivedGates []string
@@ -60,7 +63,8 @@ func parse(args []string, out io.Writer) (flags, error) {
 	set.StringVar(&gateList, "feature-gates", "", "feature gates, such as CloneSetShortHash=true; they win over the directory")
 	set.StringVar(&gateDir, "feature-gates-dir", "", "directory with one file for each feature gate, holding true or false")
 	set.BoolVar(&showVersion, "version", false, "print the version")
-	f.log.BindFlags(set)
+	set.StringVar(&f.logFormat, "logging-format", "json", "how the log is written: json or text")
+	set.IntVar(&f.verbosity, "v", 0, "how much is logged: 0 the program's life, 1 changes of intent, 2 reasons of decisions, 4 every object")
 	if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
 		set.SetOutput(out)
 		set.PrintDefaults()
@@ -72,10 +76,37 @@ func parse(args []string, out io.Writer) (flags, error) {
 		fmt.Fprintln(out, version)
 		return f, errHelp
 	}
-	if f.cloneSetWorkers < 1 {
-		return f, fmt.Errorf("--cloneset-workers=%d: it must be 1 or more", f.cloneSetWorkers)
+	if err := f.check(set.Args()); err != nil {
+		return f, err
 	}
 	return f, f.resolveGates(gateList, gateDir)
+}
+
+// check refuses values that the flag package lets pass.
+func (f *flags) check(rest []string) error {
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("%q: only flags are understood", rest[0])
+	case f.cloneSetWorkers < 1:
+		return fmt.Errorf("--cloneset-workers=%d: it must be 1 or more", f.cloneSetWorkers)
+	case f.logFormat != "json" && f.logFormat != "text":
+		return fmt.Errorf("--logging-format=%s: it must be json or text", f.logFormat)
+	case f.verbosity < 0 || f.verbosity > 10:
+		return fmt.Errorf("-v=%d: it must be from 0 to 10", f.verbosity)
+	case f.leaseDuration <= f.renewDeadline:
+		return fmt.Errorf("--leader-election-lease-duration=%s: it must be longer than --leader-election-renew-deadline=%s", f.leaseDuration, f.renewDeadline)
+	default:
+		return nil
+	}
+}
+
+// logger writes to the standard error output.
+func (f *flags) logger() logr.Logger {
+	options := []zap.Opts{zap.Level(zapcore.Level(-f.verbosity)), zap.StacktraceLevel(zapcore.PanicLevel)}
+	if f.logFormat == "text" {
+		return zap.New(append(options, zap.ConsoleEncoder())...)
+	}
+	return zap.New(append(options, zap.JSONEncoder(func(c *zapcore.EncoderConfig) { c.EncodeTime = zapcore.RFC3339NanoTimeEncoder }))...)
 }
 
 // resolveGates turns gates into plain fields: nothing after this asks a gate.
