@@ -1,0 +1,98 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command webhooks serves the conversion of our kinds between their versions, and refuses what their schemas cannot refuse.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/keelson/keelson/webhooks/cloneset"
+	"github.com/keelson/keelson/webhooks/convert"
+	"github.com/keelson/keelson/webhooks/serving"
+)
+
+func main() {
+	f, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, errHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		os.Exit(2)
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.log)))
+	if err := run(linger(ctrl.SetupSignalHandler()), f); err != nil {
+		ctrl.Log.Error(err, "stopping")
+		os.Exit(1)
+	}
+}
+
+// lingerFor is how long requests are still answered after the signal to stop: until then the API server may send some.
+const lingerFor = 5 * time.Second
+
+// linger ends a while after ctx ends.
+func linger(ctx context.Context) context.Context {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(lingerFor, cancel) })
+	return later
+}
+
+func run(ctx context.Context, f flags) error {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	config.UserAgent = "keelson-webhooks"
+	config.QPS = -1
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("reaching the cluster: %w", err)
+	}
+	keeper, err := serving.NewKeeper(config, serving.Options{
+		Namespace: f.namespace, Secret: f.secret, DNSName: f.service + "." + f.namespace + ".svc",
+		Targets: []serving.Target{
+			serving.ValidatingWebhooks("kruise-validating-webhook-configuration"),
+			serving.Conversion("clonesets.apps.kruise.io"),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	server := webhook.NewServer(webhook.Options{
+		Port: f.port, TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = keeper.GetCertificate }},
+	})
+	server.Register(cloneset.Path, &webhook.Admission{Handler: &cloneset.Validator{Client: client}})
+	server.Register("/convert", convert.Handler())
+	server.Register("/healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) }))
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: runtime.NewScheme(), WebhookServer: server, HealthProbeBindAddress: f.healthAddr,
+		Metrics: metricsserver.Options{BindAddress: f.metricsAddr},
+	})
+	if err != nil {
+		return fmt.Errorf("preparing the webhooks: %w", err)
+	}
+	if err := errors.Join(
+		mgr.Add(keeper), mgr.Add(server), mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("certificate", keeper.Ready),
+	); err != nil {
+		return fmt.Errorf("preparing the webhooks: %w", err)
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("serving the webhooks: %w", err)
+	}
+	return nil
+}

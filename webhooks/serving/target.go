@@ -1,0 +1,105 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package serving
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+)
+
+// FieldManager owns caBundle, and nothing else.
+const FieldManager = "keelson-webhook-ca"
+
+// Target is an object whose caBundle says which authority the API server trusts: a webhook configuration, or a CRD with conversion.
+type Target struct {
+	Resource schema.GroupVersionResource
+	Name     string
+}
+
+// ValidatingWebhooks is the target for a ValidatingWebhookConfiguration.
+func ValidatingWebhooks(name string) Target {
+	return Target{Resource: schema.GroupVersionResource{
+		Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations",
+	}, Name: name}
+}
+
+// Conversion is the target for a CustomResourceDefinition.
+func Conversion(name string) Target {
+	return Target{Resource: schema.GroupVersionResource{
+		Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
+	}, Name: name}
+}
+
+// publish makes the API server trust an authority, beside those that it trusts already. An object that is not there is left alone: it will be
+// published to when it appears.
+func (t Target) publish(ctx context.Context, client dynamic.Interface, ca []byte, now time.Time) error {
+	object, err := client.Resource(t.Resource).Get(ctx, t.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading %s %s: %w", t.Resource.Resource, t.Name, err)
+	}
+	patch, changed := t.patch(object, ca, now)
+	if !changed {
+		return nil
+	}
+	_, err = client.Resource(t.Resource).Apply(ctx, t.Name, patch, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	if err != nil {
+		return fmt.Errorf("publishing the authority in %s %s: %w", t.Resource.Resource, t.Name, err)
+	}
+	return nil
+}
+
+// patch is the configuration that owns caBundle alone; it says whether anything changes.
+func (t Target) patch(object *unstructured.Unstructured, ca []byte, now time.Time) (*unstructured.Unstructured, bool) {
+	patch := &unstructured.Unstructured{Object: map[string]any{}}
+	patch.SetAPIVersion(object.GetAPIVersion())
+	patch.SetKind(object.GetKind())
+	patch.SetName(t.Name)
+	if object.GetKind() == "CustomResourceDefinition" {
+		clientConfig, found, _ := unstructured.NestedMap(object.Object, "spec", "conversion", "webhook", "clientConfig")
+		if !found {
+			return patch, false
+		}
+		text, changed := trusted(clientConfig, ca, now)
+		patch.Object["spec"] = map[string]any{"conversion": map[string]any{"webhook": map[string]any{"clientConfig": map[string]any{"caBundle": text}}}}
+		return patch, changed
+	}
+	hooks, _, _ := unstructured.NestedSlice(object.Object, "webhooks")
+	changed := false
+	var entries []any
+	for _, h := range hooks {
+		hook, isMap := h.(map[string]any)
+		clientConfig, isConfig := hook["clientConfig"].(map[string]any)
+		if !isMap || !isConfig {
+			continue
+		}
+		text, changes := trusted(clientConfig, ca, now)
+		changed = changed || changes
+		entries = append(entries, map[string]any{"name": hook["name"], "clientConfig": map[string]any{"caBundle": text}})
+	}
+	patch.Object["webhooks"] = entries
+	return patch, changed
+}
+
+// trusted is the caBundle that a client configuration should have, and whether it has another.
+func trusted(clientConfig map[string]any, ca []byte, now time.Time) (string, bool) {
+	text, _ := clientConfig["caBundle"].(string)
+	older, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		older = nil
+	}
+	wanted := bundle(ca, older, now)
+	return base64.StdEncoding.EncodeToString(wanted), !bytes.Equal(wanted, older)
+}
