@@ -1,0 +1,323 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+)
+
+// TestWiring asks whether watches, indexes, permissions and patches work on a real API server. What is decided is tested without one.
+func TestWiring(t *testing.T) {
+	w := startWorld(t)
+	stop := w.startControllers(t)
+	for name, run := range map[string]func(*testing.T, *world){
+		"a new set gets its Pods and reports them":                            createsPods,
+		"an orphan that matches is adopted, a Pod that does not is released":  adoptsAndReleases,
+		"a Pod that is deleted by hand is replaced":                           replacesDeleted,
+		"scaling in deletes Pods and waits for their end without standing by": scalesIn,
+		"a new image is brought to the same Pods":                             updatesInPlace,
+		"events in quick succession create no Pod too many":                   createsOnce,
+		"a Pod that is refused is asked for once, and reported":               reportsRefusal,
+		"garbage in an annotation is healed":                                  healsGarbage,
+	} {
+		t.Run(name, func(t *testing.T) { run(t, w) })
+	}
+	t.Run("a restart of a converged system writes nothing", func(t *testing.T) { restartsQuietly(t, w, stop) })
+}
+
+func createsPods(t *testing.T, w *world) {
+	set := makeSet(w.namespace(t), 5)
+	w.playKubelet(t, set.Namespace)
+	require.NoError(t, w.Create(t.Context(), set))
+	eventually(t, "the set is ready", w.isReady(set))
+
+	pods, err := w.pods(t.Context(), set)
+	require.NoError(t, err)
+	require.Len(t, pods, 5)
+	for _, pod := range pods {
+		id := pod.Labels[kruisev1beta1.CloneSetInstanceIDKey]
+		assert.Equal(t, "web-"+id, pod.Name)
+		assert.Equal(t, set.Status.UpdateRevision, pod.Labels["controller-revision-hash"])
+		assert.Contains(t, pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: pub.InPlaceUpdateReady})
+		assert.Equal(t, corev1.ConditionTrue, conditionOf(&pod, pub.InPlaceUpdateReady))
+		assert.Equal(t, string(pub.LifecycleStateNormal), pod.Labels[pub.LifecycleStateKey])
+	}
+	assert.EqualValues(t, 5, set.Status.AvailableReplicas)
+	assert.EqualValues(t, 5, set.Status.UpdatedReadyReplicas)
+	assert.Equal(t, "app=web", set.Status.LabelSelector)
+	eventually(t, "each Pod has an event of its own", func(ctx context.Context) (bool, string) {
+		told := w.events(ctx, set, "SuccessfulCreate")
+		return len(told) == 5, fmt.Sprint(told)
+	})
+	staysAsItIs(t, w, set)
+}
+
+// staysAsItIs says that nobody writes to the set or its Pods for a while.
+func staysAsItIs(t *testing.T, w *world, set *kruisev1beta1.CloneSet) {
+	t.Helper()
+	versions := func() map[types.UID]string {
+		found := map[types.UID]string{}
+		pods, err := w.pods(t.Context(), set)
+		require.NoError(t, err)
+		for _, pod := range pods {
+			found[pod.UID] = pod.ResourceVersion
+		}
+		require.NoError(t, w.Get(t.Context(), client.ObjectKeyFromObject(set), set))
+		found[set.UID] = set.ResourceVersion
+		return found
+	}
+	before := versions()
+	time.Sleep(time.Second)
+	assert.Equal(t, before, versions())
+}
+
+// events are the messages of the events about a set with a reason, as kubectl describe reads them.
+func (w *world) events(ctx context.Context, set *kruisev1beta1.CloneSet, reason string) map[string]bool {
+	var list corev1.EventList
+	if w.List(ctx, &list, client.InNamespace(set.Namespace)) != nil {
+		return nil
+	}
+	messages := map[string]bool{}
+	for _, e := range list.Items {
+		if e.InvolvedObject.UID == set.UID && e.Reason == reason {
+			messages[e.Message] = true
+		}
+	}
+	return messages
+}
+
+func adoptsAndReleases(t *testing.T, w *world) {
+	set := makeSet(w.namespace(t), 2)
+	orphan := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: "orphan", Labels: set.Spec.Template.Labels},
+		Spec:       set.Spec.Template.Spec,
+	}
+	require.NoError(t, w.Create(t.Context(), orphan))
+	w.playKubelet(t, set.Namespace)
+	set.Spec.UpdateStrategy.RollingUpdate.Paused = true
+	require.NoError(t, w.Create(t.Context(), set))
+	eventually(t, "the orphan counts", func(ctx context.Context) (bool, string) {
+		pods, err := w.pods(ctx, set)
+		names := map[string]bool{}
+		for _, pod := range pods {
+			names[pod.Name] = true
+		}
+		return err == nil && len(pods) == 2 && names["orphan"], fmt.Sprint(names, err)
+	})
+
+	late := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: "late", Labels: set.Spec.Template.Labels}, Spec: set.Spec.Template.Spec}
+	late.Finalizers = []string{"test.keelson.io/look"}
+	require.NoError(t, w.Create(t.Context(), late))
+	eventually(t, "an orphan that comes later is adopted, too", func(ctx context.Context) (bool, string) {
+		err := w.Get(ctx, client.ObjectKeyFromObject(late), late)
+		return err == nil && metav1.IsControlledBy(late, set), fmt.Sprint(late.OwnerReferences, err)
+	})
+	require.NoError(t, client.IgnoreNotFound(w.Patch(t.Context(), late, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))))
+	eventually(t, "there are as many Pods as wanted", func(ctx context.Context) (bool, string) {
+		pods, err := w.pods(ctx, set)
+		return err == nil && len(pods) == 2, fmt.Sprint(len(pods), err)
+	})
+
+	pods, err := w.pods(t.Context(), set)
+	require.NoError(t, err)
+	released := &pods[0]
+	require.NoError(t, w.Patch(t.Context(), released, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"app":"other"}}}`))))
+	eventually(t, "the Pod is released and another stands in", func(ctx context.Context) (bool, string) {
+		mine, err := w.pods(ctx, set)
+		if err != nil || w.Get(ctx, client.ObjectKeyFromObject(released), released) != nil {
+			return false, "reading"
+		}
+		return len(released.OwnerReferences) == 0 && len(mine) == 2, fmt.Sprint(released.OwnerReferences, len(mine))
+	})
+}
+
+func replacesDeleted(t *testing.T, w *world) {
+	set := makeSet(w.namespace(t), 3)
+	w.playKubelet(t, set.Namespace)
+	require.NoError(t, w.Create(t.Context(), set))
+	eventually(t, "the set is ready", w.isReady(set))
+	pods, err := w.pods(t.Context(), set)
+	require.NoError(t, err)
+	require.NoError(t, w.Delete(t.Context(), &pods[0]))
+	eventually(t, "another Pod stands in", func(ctx context.Context) (bool, string) {
+		now, err := w.pods(ctx, set)
+		if err != nil || len(now) != 3 {
+			return false, fmt.Sprint(len(now), err)
+		}
+		for _, pod := range now {
+			if pod.UID == pods[0].UID {
+				return false, "the old Pod is still there"
+			}
+		}
+		return w.isReady(set)(ctx)
+	})
+}
+
+func scalesIn(t *testing.T, w *world) {
+	set := makeSet(w.namespace(t), 6)
+	set.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(600))
+	w.playKubelet(t, set.Namespace)
+	require.NoError(t, w.Create(t.Context(), set))
+	eventually(t, "the set is ready", w.isReady(set))
+
+	// A finalizer keeps the Pods that are deleted in place for as long as the test looks.
+	pods, err := w.pods(t.Context(), set)
+	require.NoError(t, err)
+	for i := range pods {
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":["test.keelson.io/look"]}}`))
+		require.NoError(t, w.Patch(t.Context(), &pods[i], patch))
+	}
+	begin := time.Now()
+	for _, replicas := range []int{4, 2} {
+		require.NoError(t, w.Patch(t.Context(), set, client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas))))
+		eventually(t, fmt.Sprintf("%d Pods are left", replicas), func(ctx context.Context) (bool, string) {
+			now, err := w.pods(ctx, set)
+			return err == nil && len(now) == replicas, fmt.Sprint(len(now), err)
+		})
+	}
+	assert.Less(t, time.Since(begin), 10*time.Second, "a Pod that ends slowly does not hold its set up")
+	for i := range pods {
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+		require.NoError(t, client.IgnoreNotFound(w.Patch(t.Context(), &pods[i], patch)))
+	}
+	eventually(t, "the set is ready", w.isReady(set))
+}
+
+func updatesInPlace(t *testing.T, w *world) {
+	set := makeSet(w.namespace(t), 4)
+	w.playKubelet(t, set.Namespace)
+	require.NoError(t, w.Create(t.Context(), set))
+	eventually(t, "the set is ready", w.isReady(set))
+	before, err := w.pods(t.Context(), set)
+	require.NoError(t, err)
+	old := set.Status.UpdateRevision
+
+	patch := []byte(`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"demo:2"}]`)
+	require.NoError(t, w.Patch(t.Context(), set, client.RawPatch(types.JSONPatchType, patch)))
+	eventually(t, "the set is ready at the new revision", func(ctx context.Context) (bool, string) {
+		ready, last := w.isReady(set)(ctx)
+		return ready && set.Status.UpdateRevision != old && set.Status.CurrentRevision == set.Status.UpdateRevision, last
+	})
+	after, err := w.pods(t.Context(), set)
+	require.NoError(t, err)
+	assert.Equal(t, uids(before), uids(after), "no Pod was replaced")
+	assert.True(t, isInState(after, pub.LifecycleStateNormal))
+	for _, pod := range after {
+		assert.Equal(t, "demo:2", pod.Spec.Containers[0].Image)
+		assert.Equal(t, corev1.ConditionTrue, conditionOf(&pod, pub.InPlaceUpdateReady))
+	}
+	staysAsItIs(t, w, set)
+}
+
+func uids(pods []corev1.Pod) map[types.UID]bool {
+	found := map[types.UID]bool{}
+	for _, pod := range pods {
+		found[pod.UID] = true
+	}
+	return found
+}
+
+// createsOnce scales out while a stream of changes to the set makes it run as often as it can.
+func createsOnce(t *testing.T, w *world) {
+	set := makeSet(w.namespace(t), 1)
+	w.playKubelet(t, set.Namespace)
+	require.NoError(t, w.Create(t.Context(), set))
+	for i := range 60 {
+		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"beat":"%d"}},"spec":{"replicas":%d}}`, i, 1+i/2)
+		require.NoError(t, w.Patch(t.Context(), set, client.RawPatch(types.MergePatchType, patch)))
+	}
+	eventually(t, "the set is ready", func(ctx context.Context) (bool, string) {
+		ready, last := w.isReady(set)(ctx)
+		return ready && set.Status.AvailableReplicas == 30, last
+	})
+	eventually(t, "every Pod is told of", func(ctx context.Context) (bool, string) {
+		told := w.events(ctx, set, "SuccessfulCreate")
+		return len(told) >= 30, fmt.Sprint(len(told))
+	})
+	assert.Len(t, w.events(t.Context(), set, "SuccessfulCreate"), 30, "exactly the wanted Pods were created")
+	assert.Empty(t, w.events(t.Context(), set, "SuccessfulDelete"))
+}
+
+func reportsRefusal(t *testing.T, w *world) {
+	set := makeSet(w.namespace(t), 8)
+	set.Spec.Template.Spec.Containers[0].Name = "Not_A_Name"
+	require.NoError(t, w.Create(t.Context(), set))
+	eventually(t, "the refusal is in an event and in a condition", func(ctx context.Context) (bool, string) {
+		if err := w.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
+			return false, err.Error()
+		}
+		for _, c := range set.Status.Conditions {
+			if c.Type == kruisev1beta1.CloneSetConditionFailedScale && c.Status == corev1.ConditionTrue {
+				return len(w.events(ctx, set, "FailedCreate")) > 0, c.Message
+			}
+		}
+		return false, fmt.Sprintf("%+v", set.Status.Conditions)
+	})
+	for message := range w.events(t.Context(), set, "FailedCreate") {
+		assert.Contains(t, message, "spec.containers[0].name")
+	}
+	w.playKubelet(t, set.Namespace)
+	patch := []byte(`[{"op":"replace","path":"/spec/template/spec/containers/0/name","value":"main"}]`)
+	require.NoError(t, w.Patch(t.Context(), set, client.RawPatch(types.JSONPatchType, patch)))
+	eventually(t, "the set is ready after the mistake was mended", w.isReady(set))
+	for _, c := range set.Status.Conditions {
+		assert.NotEqual(t, kruisev1beta1.CloneSetConditionFailedScale, c.Type, "the failure is over")
+	}
+}
+
+func healsGarbage(t *testing.T, w *world) {
+	set := makeSet(w.namespace(t), 1)
+	w.playKubelet(t, set.Namespace)
+	require.NoError(t, w.Create(t.Context(), set))
+	eventually(t, "the set is ready", w.isReady(set))
+	pods, err := w.pods(t.Context(), set)
+	require.NoError(t, err)
+	pod := &pods[0]
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"{oops"}}}`, pub.InPlaceUpdateStateKey)
+	require.NoError(t, w.Patch(t.Context(), pod, client.RawPatch(types.MergePatchType, patch)))
+	eventually(t, "the annotation is gone", func(ctx context.Context) (bool, string) {
+		err := w.Get(ctx, client.ObjectKeyFromObject(pod), pod)
+		_, found := pod.Annotations[pub.InPlaceUpdateStateKey]
+		return err == nil && !found, fmt.Sprint(pod.Annotations, err)
+	})
+	eventually(t, "it is told once", func(ctx context.Context) (bool, string) {
+		told := w.events(ctx, set, "BrokenAnnotationRemoved")
+		return len(told) == 1, fmt.Sprint(told)
+	})
+}
+
+func restartsQuietly(t *testing.T, w *world, stop func()) {
+	set := makeSet(w.namespace(t), 3)
+	w.playKubelet(t, set.Namespace)
+	require.NoError(t, w.Create(t.Context(), set))
+	eventually(t, "the set is ready", w.isReady(set))
+	stop()
+	before, err := w.pods(t.Context(), set)
+	require.NoError(t, err)
+	w.startControllers(t)
+	staysAsItIs(t, w, set)
+	after, err := w.pods(t.Context(), set)
+	require.NoError(t, err)
+	assert.Equal(t, uids(before), uids(after))
+
+	require.NoError(t, w.Delete(t.Context(), set))
+	eventually(t, "a set that is deleted is let go", func(ctx context.Context) (bool, string) {
+		err := w.Get(ctx, client.ObjectKeyFromObject(set), set)
+		return apierrors.IsNotFound(err), fmt.Sprint(err)
+	})
+}
