@@ -8,9 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"net"
-	"os"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -111,22 +109,9 @@ func (f *flags) logger() logr.Logger {
 
 // resolveGates turns gates into plain fields: nothing after this asks a gate.
 func (f *flags) resolveGates(list, dir string) error {
-	settings := map[string]bool{}
-	if dir != "" {
-		fromDir, err := gates.ParseDir(os.DirFS(dir))
-		if err != nil {
-			return fmt.Errorf("--feature-gates-dir=%s: %w", dir, err)
-		}
-		maps.Copy(settings, fromDir)
-	}
-	fromFlag, err := gates.ParseFlag(list)
+	set, err := gates.Load(list, dir)
 	if err != nil {
-		return fmt.Errorf("--feature-gates=%s: %w", list, err)
-	}
-	maps.Copy(settings, fromFlag)
-	set, err := gates.Resolve(settings)
-	if err != nil {
-		return fmt.Errorf("feature gates: %w", err)
+		return err
 	}
 	f.derivedGates = set.Derived()
 	f.policy = plan.Policy{

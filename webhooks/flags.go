@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"os"
 
@@ -61,28 +60,9 @@ func parse(args []string, out io.Writer) (flags, error) {
 	if host, _, err := net.SplitHostPort(f.metricsAddr); f.metricsAddr != "0" && (err != nil || !net.ParseIP(host).IsLoopback()) {
 		return f, fmt.Errorf("--metrics-addr=%s: it must be a loopback address such as 127.0.0.1:8080, or 0", f.metricsAddr)
 	}
-	return f, checkGates(gateList, gateDir)
-}
-
-// checkGates refuses what cannot be meant. No gate changes what this program does yet.
-func checkGates(list, dir string) error {
-	settings := map[string]bool{}
-	if dir != "" {
-		fromDir, err := gates.ParseDir(os.DirFS(dir))
-		if err != nil {
-			return fmt.Errorf("--feature-gates-dir=%s: %w", dir, err)
-		}
-		maps.Copy(settings, fromDir)
-	}
-	fromFlag, err := gates.ParseFlag(list)
-	if err != nil {
-		return fmt.Errorf("--feature-gates=%s: %w", list, err)
-	}
-	maps.Copy(settings, fromFlag)
-	if _, err := gates.Resolve(settings); err != nil {
-		return fmt.Errorf("feature gates: %w", err)
-	}
-	return nil
+	// No gate changes what this program does yet, but what cannot be meant is refused.
+	_, err := gates.Load(gateList, gateDir)
+	return f, err
 }
 
 func env(name, fallback string) string {

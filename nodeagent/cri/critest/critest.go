@@ -1,0 +1,81 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package critest holds a fake container runtime, and the test that it passes as real ones do.
+package critest
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/keelson/keelson/nodeagent/cri"
+)
+
+// Fake is a Runtime whose containers a test sets.
+type Fake struct {
+	mutex      sync.Mutex
+	containers map[string][]cri.Container
+	failure    error
+}
+
+var _ cri.Runtime = &Fake{}
+
+// Set replaces the containers of a Pod.
+func (f *Fake) Set(podUID string, containers ...cri.Container) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.containers == nil {
+		f.containers = map[string][]cri.Container{}
+	}
+	f.containers[podUID] = containers
+}
+
+// Fail makes every call fail, or no more with nil.
+func (f *Fake) Fail(err error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.failure = err
+}
+
+// Version implements cri.Runtime.
+func (f *Fake) Version(context.Context) (cri.Version, error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return cri.Version{Name: "containerd", Version: "fake"}, f.failure
+}
+
+// Containers implements cri.Runtime.
+func (f *Fake) Containers(_ context.Context, podUID string) ([]cri.Container, error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return f.containers[podUID], f.failure
+}
+
+// TestRuntime checks that a runtime keeps the promises of cri.Runtime. podUID names a Pod with one running container called main, created by a kubelet.
+func TestRuntime(t *testing.T, runtime cri.Runtime, podUID string) {
+	t.Run("it says what it is", func(t *testing.T) {
+		version, err := runtime.Version(t.Context())
+		require.NoError(t, err)
+		assert.NotEmpty(t, version.Name)
+		assert.NotEmpty(t, version.Version)
+	})
+	t.Run("a Pod that is not known has no containers", func(t *testing.T) {
+		all, err := runtime.Containers(t.Context(), "no-such-pod")
+		require.NoError(t, err)
+		assert.Empty(t, all)
+	})
+	t.Run("a container has an identity", func(t *testing.T) {
+		all, err := runtime.Containers(t.Context(), podUID)
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		assert.Equal(t, "main", all[0].Name)
+		assert.NotEmpty(t, all[0].ID)
+		assert.True(t, all[0].Running)
+		assert.NotZero(t, all[0].SpecHash)
+		assert.False(t, all[0].Created.IsZero())
+	})
+}

@@ -1,0 +1,166 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package meta
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/nodeagent/cri"
+)
+
+// settleIn is how long a Pod's events are gathered before the runtime is asked: containers start in bursts.
+const settleIn = time.Second
+
+// workers is how many Pods are looked at at once.
+const workers = 5
+
+// Worker reports for the Pods of one node. Make one with New.
+type Worker struct {
+	client   kubernetes.Interface
+	runtime  cri.Runtime
+	version  cri.Version
+	informer cache.SharedIndexInformer
+	pods     corev1listers.PodLister
+	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	synced   atomic.Bool
+}
+
+// New makes a Worker for a node. It watches only the Pods of that node.
+func New(client kubernetes.Interface, node string, runtime cri.Runtime, version cri.Version) (*Worker, error) {
+	mine := informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", node).String()
+	})
+	pods := informers.NewSharedInformerFactoryWithOptions(client, 0, mine, informers.WithTransform(strip)).Core().V1().Pods()
+	w := &Worker{
+		client: client, runtime: runtime, version: version, informer: pods.Informer(), pods: pods.Lister(),
+		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](time.Second, time.Minute)),
+	}
+	_, err := w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: w.enqueue, UpdateFunc: func(_, pod any) { w.enqueue(pod) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watching Pods: %w", err)
+	}
+	return w, nil
+}
+
+// strip drops what this program never reads, so that a node full of Pods costs little memory.
+func strip(object any) (any, error) {
+	if pod, isPod := object.(*corev1.Pod); isPod {
+		pod.ManagedFields = nil
+		pod.Spec.Volumes = nil
+		pod.Status.Conditions = nil
+	}
+	return object, nil
+}
+
+// enqueue notes a Pod: after a restart of this program that is every Pod of the node, so what was missed is made good.
+func (w *Worker) enqueue(object any) {
+	pod, isPod := object.(*corev1.Pod)
+	if !isPod || pod.DeletionTimestamp != nil || !IsManaged(pod) {
+		return
+	}
+	w.queue.AddAfter(cache.MetaObjectToName(pod), settleIn)
+}
+
+// Run reports until the context ends.
+func (w *Worker) Run(ctx context.Context) error {
+	context.AfterFunc(ctx, w.queue.ShutDown)
+	go w.informer.RunWithContext(ctx)
+	if !cache.WaitForCacheSync(ctx.Done(), w.informer.HasSynced) {
+		return nil
+	}
+	w.synced.Store(true)
+	done := make(chan struct{}, workers)
+	for range workers {
+		go func() {
+			for w.next(ctx) {
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range workers {
+		<-done
+	}
+	return nil
+}
+
+// Ready says that the Pods of the node are known.
+func (w *Worker) Ready() error {
+	if !w.synced.Load() {
+		return fmt.Errorf("podInformerSynced: the Pods of this node are not known yet")
+	}
+	return nil
+}
+
+func (w *Worker) next(ctx context.Context) bool {
+	key, shutdown := w.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer w.queue.Done(key)
+	if err := w.report(ctx, key); err != nil && ctx.Err() == nil {
+		klog.FromContext(ctx).Error(err, "Reporting containers", "pod", key.String())
+		w.queue.AddRateLimited(key)
+		return true
+	}
+	w.queue.Forget(key)
+	return true
+}
+
+func (w *Worker) report(ctx context.Context, key cache.ObjectName) error {
+	pod, err := w.pods.Pods(key.Namespace).Get(key.Name)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading Pod: %w", err)
+	}
+	running, err := w.runtime.Containers(ctx, string(pod.UID))
+	if err != nil {
+		return err
+	}
+	report, err := Plan(pod, w.version.Name, running)
+	if err != nil || !report.Write {
+		return err
+	}
+	if report.Broken != "" {
+		klog.FromContext(ctx).Info("Replacing a report that cannot be read", "pod", key.String(), "why", report.Broken)
+	}
+	return w.write(ctx, pod, report.Value)
+}
+
+func (w *Worker) write(ctx context.Context, pod *corev1.Pod, value string) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": pod.UID, "annotations": map[string]string{pub.RuntimeContainerMetaKey: value},
+	}})
+	if err != nil {
+		return fmt.Errorf("encoding the report: %w", err)
+	}
+	_, err = w.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}
