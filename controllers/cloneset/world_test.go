@@ -103,7 +103,7 @@ func (w *world) startControllers(t *testing.T) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := ctrl.NewManager(w.restricted, ctrl.Options{
 		Scheme:     w.scheme,
-		Cache:      cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Cache:      cache.Options{DefaultTransform: late},
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true)},
 	})
@@ -124,6 +124,17 @@ func (w *world) startControllers(t *testing.T) (stop func()) {
 	}
 	t.Cleanup(stop)
 	return stop
+}
+
+// lagging is the label of Pods whose events reach the cache late.
+const lagging = "test.keelson.io/lagging"
+
+// late strips managed fields as the program does, and holds up the events of some Pods.
+func late(object any) (any, error) {
+	if pod, isPod := object.(*corev1.Pod); isPod && pod.Labels[lagging] != "" {
+		time.Sleep(30 * time.Millisecond)
+	}
+	return cache.TransformStripManagedFields()(object)
 }
 
 // namespace makes a new namespace.
