@@ -5,6 +5,7 @@ package support
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -41,6 +42,11 @@ const Patience = 3 * time.Minute
 
 // Main runs a suite on a cluster with an overlay installed.
 func Main(m *testing.M, overlay string) {
+	// All clients of e2e-framework share this scheme, so it is filled before there is a second goroutine.
+	if err := errors.Join(kruisev1beta1.AddToScheme(clientgoscheme.Scheme), kruisev1alpha1.AddToScheme(clientgoscheme.Scheme)); err != nil {
+		fmt.Fprintf(os.Stderr, "preparing the suite: %v\n", err)
+		os.Exit(1)
+	}
 	testenv := env.NewWithConfig(envconf.New())
 	provider := &Provider{}
 	testenv.Setup(
@@ -86,9 +92,6 @@ func BeginAlone(t *testing.T) *Suite {
 	cfg.QPS, cfg.Burst = -1, -1
 	r, err := resources.New(cfg)
 	require.NoError(t, err)
-	require.NoError(t, clientgoscheme.AddToScheme(r.GetScheme()))
-	require.NoError(t, kruisev1beta1.AddToScheme(r.GetScheme()))
-	require.NoError(t, kruisev1alpha1.AddToScheme(r.GetScheme()))
 	s := &Suite{T: t, Namespace: "test-" + rand.String(6), Resources: r}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace}}
 	require.NoError(t, r.Create(t.Context(), namespace))
