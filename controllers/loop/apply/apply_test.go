@@ -1,0 +1,241 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apply_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/keelson/keelson/controllers/loop/apply"
+	"github.com/keelson/keelson/controllers/loop/inflight"
+	"github.com/keelson/keelson/controllers/plan"
+)
+
+// bench is a real API server with hands and the workload that they work for.
+type bench struct {
+	client.Client
+	hands  *apply.Hands
+	events *events.FakeRecorder
+	owner  *corev1.ConfigMap
+}
+
+func newBench(t *testing.T, c client.Client) *bench {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	require.NoError(t, c.Create(t.Context(), namespace))
+	b := &bench{
+		Client: c, events: events.NewFakeRecorder(100),
+		owner: &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "owner"}},
+	}
+	require.NoError(t, c.Create(t.Context(), b.owner))
+	b.hands = &apply.Hands{Client: c, Inflight: inflight.New(time.Minute, clock.RealClock{}), Events: b.events}
+	return b
+}
+
+func (b *bench) pod(name string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.owner.Namespace, Name: name},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "demo:1"}}},
+	}
+}
+
+func (b *bench) existing(t *testing.T, name string) *corev1.Pod {
+	t.Helper()
+	pod := b.pod(name)
+	require.NoError(t, b.Create(t.Context(), pod))
+	return pod
+}
+
+// refused is a Pod that the API server does not take.
+func (b *bench) refused(name string) *corev1.Pod {
+	pod := b.pod(name)
+	pod.Spec.Containers[0].Name = "Not_A_Name"
+	return pod
+}
+
+func (b *bench) told() []string {
+	var all []string
+	for len(b.events.Events) > 0 {
+		all = append(all, <-b.events.Events)
+	}
+	return all
+}
+
+func (b *bench) exists(t *testing.T, name string) bool {
+	t.Helper()
+	err := b.Get(t.Context(), client.ObjectKey{Namespace: b.owner.Namespace, Name: name}, &corev1.Pod{})
+	require.NoError(t, client.IgnoreNotFound(err))
+	return err == nil
+}
+
+func create(object plan.Object) plan.Action {
+	return plan.Action{
+		Verb: plan.Create, Object: object,
+		Done:   plan.Event{Type: corev1.EventTypeNormal, Reason: "Created", Message: object.GetName()},
+		Failed: plan.Event{Type: corev1.EventTypeWarning, Reason: "NotCreated", Message: object.GetName()},
+	}
+}
+
+func patch(object plan.Object, changes ...plan.Change) plan.Action {
+	return plan.Action{
+		Verb: plan.Patch, Object: object, Changes: changes,
+		Failed: plan.Event{Type: corev1.EventTypeWarning, Reason: "NotPatched", Message: object.GetName()},
+	}
+}
+
+func names(actions []plan.Action) []string {
+	var all []string
+	for _, a := range actions {
+		all = append(all, a.Object.GetName())
+	}
+	return all
+}
+
+func failed(o plan.Outcome) []string {
+	var all []string
+	for _, f := range o.Failures {
+		all = append(all, f.Action.Object.GetName())
+	}
+	return all
+}
+
+func TestPerform(t *testing.T) {
+	require.NotEmpty(t, os.Getenv("KUBEBUILDER_ASSETS"), "it must name a folder with kube-apiserver and etcd: run make envtest")
+	env := &envtest.Environment{}
+	config, err := env.Start()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, env.Stop()) })
+	c, err := client.New(config, client.Options{})
+	require.NoError(t, err)
+	for name, run := range map[string]func(*testing.T, *bench){
+		"what is created is told, and waited for":                       createsAndTells,
+		"a refusal ends the creations after its batch":                  startsSlowly,
+		"a step that fails keeps the next from being begun":             keepsSteps,
+		"a Pod that cannot be changed does not keep others from coming": isolatesChanges,
+		"the second change is made on what the first one gave":          chainsChanges,
+		"whoever was overtaken is deferred, and nobody is told":         defersOvertaken,
+		"a name that is taken is a failure for anything but a Pod":      reportsTakenNames,
+		"a deletion is waited for, and one that failed is not":          waitsForDeletions,
+	} {
+		t.Run(name, func(t *testing.T) { run(t, newBench(t, c)) })
+	}
+}
+
+func createsAndTells(t *testing.T, b *bench) {
+	planned := b.pod("a")
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{
+		Actions: []plan.Action{create(planned)},
+		Events:  []plan.Event{{Type: corev1.EventTypeWarning, Reason: "Limited", Message: "not now"}},
+	})
+	assert.Equal(t, []string{"a"}, names(o.Done))
+	assert.Equal(t, []string{"Warning Limited not now", "Normal Created a"}, b.told())
+	assert.Empty(t, planned.UID, "the planned object is not written to")
+	assert.Equal(t, inflight.Behind, b.hands.Inflight.State(b.owner.UID))
+}
+
+func startsSlowly(t *testing.T, b *bench) {
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{
+		create(b.pod("a")), create(b.refused("b")), create(b.pod("c")), create(b.pod("d")), create(b.pod("e")),
+	}})
+	assert.Equal(t, []string{"a", "c"}, names(o.Done))
+	assert.Equal(t, []string{"b"}, failed(o))
+	assert.Equal(t, []string{"d", "e"}, names(o.Deferred))
+	told := b.told()
+	require.Len(t, told, 3)
+	assert.Contains(t, told[1], `Warning NotCreated b: creating b: Pod "b" is invalid: spec.containers[0].name`)
+}
+
+func keepsSteps(t *testing.T, b *bench) {
+	later := create(b.pod("later"))
+	later.Step = 1
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{later, create(b.refused("first"))}})
+	assert.Equal(t, []string{"later"}, names(o.Deferred))
+	assert.False(t, b.exists(t, "later"))
+
+	o = b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{later, create(b.pod("first"))}})
+	assert.Equal(t, []string{"first", "later"}, names(o.Done))
+}
+
+func isolatesChanges(t *testing.T, b *bench) {
+	stubborn := b.existing(t, "stubborn")
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{
+		patch(stubborn, plan.Change{Patch: []byte(`{"spec":{"containers":[{"name":"main","image":""}]}}`)}),
+		create(b.pod("a")),
+	}})
+	assert.Equal(t, []string{"stubborn"}, failed(o))
+	assert.Equal(t, []string{"a"}, names(o.Done))
+}
+
+func chainsChanges(t *testing.T, b *bench) {
+	pod := b.existing(t, "a")
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{patch(pod,
+		plan.Change{Subresource: "status", Patch: []byte(`{"metadata":{"labels":{"l":"1"}},"status":{"conditions":[{"type":"Ready","status":"False"}]}}`)},
+		plan.Change{Patch: []byte(`{"spec":{"containers":[{"name":"main","image":"demo:2"}]}}`)},
+	)}})
+	assert.Equal(t, []string{"a"}, names(o.Done))
+	require.NoError(t, b.Get(t.Context(), client.ObjectKeyFromObject(pod), pod))
+	assert.Equal(t, "demo:2", pod.Spec.Containers[0].Image)
+	assert.Equal(t, "1", pod.Labels["l"])
+	assert.Equal(t, corev1.ConditionFalse, pod.Status.Conditions[0].Status)
+}
+
+func defersOvertaken(t *testing.T, b *bench) {
+	stale := b.existing(t, "stale")
+	fresh := stale.DeepCopy()
+	fresh.Labels = map[string]string{"newer": "true"}
+	require.NoError(t, b.Update(t.Context(), fresh))
+	gone := b.existing(t, "gone")
+	require.NoError(t, b.Delete(t.Context(), gone))
+	replaced := b.existing(t, "replaced")
+	require.NoError(t, b.Delete(t.Context(), replaced.DeepCopy()))
+	b.existing(t, "replaced")
+	b.existing(t, "taken")
+
+	label := plan.Change{Patch: []byte(`{"metadata":{"labels":{"x":"y"}}}`)}
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{
+		patch(stale, label), patch(gone, label), patch(replaced, label), {Verb: plan.Delete, Object: replaced}, create(b.pod("taken")),
+	}})
+	assert.Equal(t, []string{"stale", "gone", "replaced", "replaced", "taken"}, names(o.Deferred))
+	assert.Empty(t, o.Failures)
+	assert.Empty(t, b.told())
+	assert.True(t, b.exists(t, "replaced"), "another Pod of that name is left alone")
+}
+
+func reportsTakenNames(t *testing.T, b *bench) {
+	revision := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: b.owner.Namespace, Name: "web-1"}, Revision: 1}
+	revision.Data.Raw = []byte(`{}`)
+	require.NoError(t, b.Create(t.Context(), revision.DeepCopy()))
+	a := create(revision)
+	a.Phase = plan.PhaseRevision
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{a}})
+	require.NotNil(t, o.FailureOf(plan.PhaseRevision))
+	assert.True(t, apierrors.IsAlreadyExists(o.FailureOf(plan.PhaseRevision).Err))
+}
+
+func waitsForDeletions(t *testing.T, b *bench) {
+	pod := b.existing(t, "a")
+	other := pod.DeepCopy()
+	other.UID = "another"
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{{Verb: plan.Delete, Object: other}}})
+	assert.Len(t, o.Deferred, 1)
+	assert.Equal(t, inflight.Current, b.hands.Inflight.State(b.owner.UID))
+
+	o = b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{{Verb: plan.Delete, Object: pod}}})
+	assert.Len(t, o.Done, 1)
+	assert.Equal(t, inflight.Behind, b.hands.Inflight.State(b.owner.UID))
+	b.hands.Inflight.Gone(pod.UID)
+	assert.Equal(t, inflight.Current, b.hands.Inflight.State(b.owner.UID))
+}

@@ -1,0 +1,83 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/keelson/keelson/controllers/plan"
+)
+
+func TestDoubling(t *testing.T) {
+	for name, tc := range map[string]struct {
+		creations int
+		want      []int
+	}{
+		"nothing to create is no batch":           {creations: 0, want: nil},
+		"one is tried alone":                      {creations: 1, want: []int{1}},
+		"batches double and the rest comes last":  {creations: 6, want: []int{1, 2, 3}},
+		"a full last batch leaves no empty one":   {creations: 7, want: []int{1, 2, 4}},
+		"five hundred need no more than nine":     {creations: 500, want: []int{1, 2, 4, 8, 16, 32, 64, 128, 245}},
+		"the first batch is one however many ask": {creations: 2, want: []int{1, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sizes []int
+			for _, batch := range doubling(make([]plan.Action, tc.creations)) {
+				sizes = append(sizes, len(batch))
+			}
+			assert.Equal(t, tc.want, sizes)
+		})
+	}
+}
+
+func TestSteps(t *testing.T) {
+	action := func(step int, phase plan.Phase) plan.Action { return plan.Action{Step: step, Phase: phase} }
+	for name, tc := range map[string]struct {
+		actions []plan.Action
+		want    [][]plan.Action
+	}{
+		"no action is no step": {},
+		"steps ascend, and the order within one stays": {
+			actions: []plan.Action{action(2, "a"), action(0, "b"), action(2, "c"), action(0, "d")},
+			want:    [][]plan.Action{{action(0, "b"), action(0, "d")}, {action(2, "a"), action(2, "c")}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, tc.want, steps(tc.actions)) })
+	}
+}
+
+func TestLocked(t *testing.T) {
+	for name, tc := range map[string]struct {
+		patch, want string
+	}{
+		"a patch without metadata gets the lock": {
+			patch: `{"spec":{"a":1}}`, want: `{"metadata":{"uid":"u","resourceVersion":"7"},"spec":{"a":1}}`,
+		},
+		"metadata is kept": {
+			patch: `{"metadata":{"labels":{"a":null}}}`, want: `{"metadata":{"labels":{"a":null},"uid":"u","resourceVersion":"7"}}`,
+		},
+		"large numbers stay as they are": {
+			patch: `{"revision":9007199254740993}`, want: `{"metadata":{"uid":"u","resourceVersion":"7"},"revision":9007199254740993}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := locked([]byte(tc.patch), "u", "7")
+			assert.NoError(t, err)
+			assert.JSONEq(t, tc.want, string(got))
+		})
+	}
+	_, err := locked([]byte(`{oops`), "u", "7")
+	assert.ErrorContains(t, err, "reading the patch")
+}
+
+func TestShortened(t *testing.T) {
+	assert.Equal(t, "short", shortened("short"))
+	long := shortened(strings.Repeat("€", 600))
+	assert.True(t, utf8.ValidString(long), "no character is cut in two")
+	assert.LessOrEqual(t, len(long), 1024)
+}
