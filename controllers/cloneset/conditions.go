@@ -34,13 +34,12 @@ func (v *view) tellReadiness(status *kruisev1beta1.CloneSetStatus, o plan.Outcom
 // health is decided in this order: the first that holds wins.
 func (v *view) health(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) health {
 	progress := v.oneLine(status)
-	verdict := v.verdict()
 	switch {
 	case len(o.Failures) > 0 && o.FailureOf(plan.PhaseRevision) == nil:
 		return health{reason: reasonFailed, message: progress + ": " + o.Failures[0].Err.Error(), reconciling: true}
 	case v.isComplete(status):
 		return health{reason: reasonAvailable, message: progress, ready: true}
-	case v.isOnDelete() && int(status.AvailableReplicas) == v.limits.Replicas && status.AvailableReplicas == status.Replicas:
+	case v.isOnDelete() && v.isServing(status):
 		return health{reason: reasonAvailable, message: progress + ", the others change when they are deleted", ready: true}
 	case v.isPartitionReached(status):
 		return health{reason: reasonBatch, message: progress + ", the partition is reached", ready: true}
@@ -48,11 +47,25 @@ func (v *view) health(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) heal
 		return health{reason: reasonDeadline, message: progress, stalled: true}
 	case v.strategy.Paused && int(status.Replicas) == v.limits.Replicas:
 		return health{reason: reasonPaused, message: progress + ", the update is paused"}
-	case verdict != nil && !verdict.OK && v.strategy.PodUpdatePolicy == kruisev1beta1.InPlaceOnlyPodUpdatePolicyType:
-		return health{reason: reasonNotInPlace, message: v.explanation(*verdict), stalled: true}
-	default:
-		return health{reason: reasonProgressing, message: progress, reconciling: true}
 	}
+	if verdict := v.stuck(); verdict != nil {
+		return health{reason: reasonNotInPlace, message: v.explanation(*verdict), stalled: true}
+	}
+	return health{reason: reasonProgressing, message: progress, reconciling: true}
+}
+
+// isServing says that every Pod is there and serves, whatever its revision.
+func (v *view) isServing(status *kruisev1beta1.CloneSetStatus) bool {
+	return int(status.AvailableReplicas) == v.limits.Replicas && status.AvailableReplicas == status.Replicas
+}
+
+// stuck is the verdict that keeps an update from being made at all: it cannot be made in place, and must not be made otherwise.
+func (v *view) stuck() *plan.Verdict {
+	verdict := v.verdict()
+	if verdict == nil || verdict.OK || v.strategy.PodUpdatePolicy != kruisev1beta1.InPlaceOnlyPodUpdatePolicyType {
+		return nil
+	}
+	return verdict
 }
 
 // oneLine is the state of the rollout in one line for people.

@@ -29,7 +29,7 @@ const (
 
 // Status is what a CloneSet's status should say after a decision was carried out. It is equal to the observed one where nothing
 // changed, times included, so that it need not be written.
-func Status(s Snapshot, d plan.Decision, o plan.Outcome) kruisev1beta1.CloneSetStatus {
+func Status(s Snapshot, _ plan.Decision, o plan.Outcome) kruisev1beta1.CloneSetStatus {
 	status := *s.Set.Status.DeepCopy()
 	status.ObservedGeneration = s.Set.Generation
 	if s.Set.DeletionTimestamp != nil {
@@ -41,7 +41,7 @@ func Status(s Snapshot, d plan.Decision, o plan.Outcome) kruisev1beta1.CloneSetS
 		return status
 	}
 	v.tell(&status)
-	v.tellCollision(&status, o)
+	tellCollision(&status, o)
 	v.tellFailures(&status, o)
 	v.tellInPlace(&status)
 	v.tellProgress(&status)
@@ -87,7 +87,7 @@ func count(is bool) int32 {
 }
 
 // tellCollision counts a collision when the name of a new revision is taken by another: the next hash is another one.
-func (v *view) tellCollision(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) {
+func tellCollision(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) {
 	f := o.FailureOf(plan.PhaseRevision)
 	if f == nil || f.Action.Verb != plan.Create || !apierrors.IsAlreadyExists(f.Err) {
 		return
@@ -168,7 +168,7 @@ func (v *view) isComplete(status *kruisev1beta1.CloneSetStatus) bool {
 // isPartitionReached says that the update has come as far as its partition lets it.
 func (v *view) isPartitionReached(status *kruisev1beta1.CloneSetStatus) bool {
 	return v.limits.Partition > 0 && !v.isOnDelete() && int(status.Replicas) == v.limits.Replicas &&
-		status.UpdatedAvailableReplicas >= status.ExpectedUpdatedReplicas && int(status.AvailableReplicas) == v.limits.Replicas
+		status.UpdatedAvailableReplicas >= status.ExpectedUpdatedReplicas && v.isServing(status)
 }
 
 // isOverdue says that the deadline has passed since the last progress.

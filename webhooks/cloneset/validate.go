@@ -5,6 +5,7 @@ package cloneset
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -86,8 +87,8 @@ func translate(answer error) field.ErrorList {
 		return nil
 	}
 	root := field.NewPath("spec")
-	status, isStatus := answer.(apierrors.APIStatus) //nolint:errorlint // The client returns it unwrapped.
-	if !isStatus || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
+	var status apierrors.APIStatus
+	if !errors.As(answer, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
 		message := strings.ReplaceAll(answer.Error(), `"template.`, `"spec.template.`)
 		return field.ErrorList{field.Invalid(root.Child("template"), field.OmitValueType{}, message)}
 	}

@@ -1,0 +1,56 @@
+# Copyright The Keelson Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# Everything is built and cached outside the checkout, keyed by version: see docs/development.md.
+SHELL := /bin/bash
+export GOFLAGS := -trimpath -buildvcs=false
+export CGO_ENABLED := 0
+NODES ?= 3
+OVERLAY ?= default
+CLUSTER_PROGRAM := GOFLAGS= go run -C tests/cluster .
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: ## Bring up a cluster, install Keelson, and watch a CloneSet change its image in place
+	@.ci/demo
+
+.PHONY: test
+test: ## Run all layers of tests: lint, kernel, story, wiring, bundles, feature
+	@.ci/test lint kernel story wiring bundles feature
+
+.PHONY: lint test-kernel test-story test-wiring test-bundles test-feature
+lint: ## Check the rules of the house
+	@.ci/test lint
+test-kernel: ## Is this arithmetic right?
+	@.ci/test kernel
+test-story: ## Does a whole rollout go as told, in any interleaving?
+	@.ci/test story
+test-wiring: ## Do watches, permissions and patches work against a real API server?
+	@.ci/test wiring
+test-bundles: ## Does every overlay render, and grant what it must and no more?
+	@.ci/test bundles
+test-feature: ## Does a user see it on a cluster with real kubelets?
+	@.ci/test feature
+
+.PHONY: up down kubeconfig envtest
+up: ## Bring up the local cluster, or find it up (NODES=3, CLUSTER=host|kind|sim|existing)
+	@$(CLUSTER_PROGRAM) up --nodes=$(NODES)
+down: ## Take the local cluster away
+	@$(CLUSTER_PROGRAM) down
+kubeconfig: ## Print the path of the kubeconfig
+	@$(CLUSTER_PROGRAM) kubeconfig
+envtest: ## Build the API server and etcd, and print the folder for envtest
+	@$(CLUSTER_PROGRAM) assets
+
+.PHONY: images deploy generate
+images: ## Build the three images and push them to KO_DOCKER_REPO
+	@.ci/images build
+deploy: ## Apply an overlay to the cluster (OVERLAY=default|short-hash|all)
+	@.ci/deploy $(OVERLAY)
+generate: ## Write the CRDs and deep copies anew
+	@.ci/generate
