@@ -1,0 +1,45 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/keelson/keelson/controllers/loop/report"
+	"github.com/keelson/keelson/controllers/plan"
+)
+
+func TestResult(t *testing.T) {
+	refused := errors.New("refused")
+	for name, tc := range map[string]struct {
+		decision  plan.Decision
+		outcome   plan.Outcome
+		want      time.Duration
+		wantError error
+	}{
+		"nothing to do waits for an event": {},
+		"a wake is kept": {
+			decision: plan.Decision{Wake: plan.Wake{After: time.Minute}}, want: time.Minute,
+		},
+		"what was overtaken is planned again soon": {
+			decision: plan.Decision{Wake: plan.Wake{After: time.Minute}}, outcome: plan.Outcome{Deferred: make([]plan.Action, 1)}, want: 100 * time.Millisecond,
+		},
+		"a wake that comes sooner wins": {
+			decision: plan.Decision{Wake: plan.Wake{After: time.Millisecond}}, outcome: plan.Outcome{Deferred: make([]plan.Action, 1)}, want: time.Millisecond,
+		},
+		"a failure is retried with back-off, and not at a fixed time": {
+			decision: plan.Decision{Wake: plan.Wake{After: time.Minute}}, outcome: plan.Outcome{Failures: []plan.Failure{{Err: refused}}}, wantError: refused,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, err := report.Result(t.Context(), tc.decision, tc.outcome)
+			assert.ErrorIs(t, err, tc.wantError)
+			assert.Equal(t, tc.want, result.RequeueAfter)
+		})
+	}
+}
