@@ -99,6 +99,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	decision := Plan(snapshot)
 	outcome := r.hands.Perform(ctx, set, decision)
+	if len(outcome.Failures) > 0 {
+		r.reader.Keep(set.UID, snapshot.FreshIDs)
+	}
 	reported := set.DeepCopy()
 	reported.Status = Status(snapshot, decision, outcome)
 	if err := r.reporter.Status(ctx, set, reported); err != nil {

@@ -270,7 +270,10 @@ func reportsRefusal(t *testing.T, w *world) {
 		}
 		return false, fmt.Sprintf("%+v", set.Status.Conditions)
 	})
-	for message := range w.events(t.Context(), set, "FailedCreate") {
+	staysAsItIs(t, w, set)
+	told := w.events(t.Context(), set, "FailedCreate")
+	assert.Len(t, told, 1, "the same refusal is told once")
+	for message := range told {
 		assert.Contains(t, message, "spec.containers[0].name")
 	}
 	w.playKubelet(t, set.Namespace)

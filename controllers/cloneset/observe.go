@@ -26,12 +26,12 @@ func (r *Reconciler) observe(ctx context.Context, set *kruisev1beta1.CloneSet, s
 	if s.Revisions, err = r.reader.Revisions(ctx, owner, source); err != nil {
 		return Snapshot{}, err
 	}
-	s.FreshIDs = freshIDs(set, s.Pods)
+	s.FreshIDs = r.freshIDs(set, s.Pods)
 	return s, nil
 }
 
 // freshIDs draws enough IDs for whatever a plan may create: as many as replicas and surge together can miss.
-func freshIDs(set *kruisev1beta1.CloneSet, all []*pods.Facts) []string {
+func (r *Reconciler) freshIDs(set *kruisev1beta1.CloneSet, all []*pods.Facts) []string {
 	taken := make(map[string]bool, len(all))
 	active := 0
 	for _, f := range all {
@@ -40,5 +40,5 @@ func freshIDs(set *kruisev1beta1.CloneSet, all []*pods.Facts) []string {
 			active++
 		}
 	}
-	return observe.FreshIDs(2*replicasOf(set)+1-active, taken)
+	return r.reader.FreshIDs(set.UID, 2*replicasOf(set)+1-active, taken)
 }

@@ -147,13 +147,26 @@ func isOvertaken(a plan.Action, err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 }
 
-// tell emits an event about the owner. It names the object that was written as well, because events that differ in nothing but their message
-// are merged into one.
-func (h *Hands) tell(owner Owner, related plan.Object, e plan.Event) {
+// tell emits an event about the owner. One that follows a write names the written object as well: events that differ in nothing but their
+// message are merged into one. Versions are left out of it, so that the same event of a retry is counted and not emitted again.
+func (h *Hands) tell(owner Owner, written plan.Object, e plan.Event) {
 	if e.Type == "" {
 		return
 	}
-	h.Events.Eventf(owner, related, e.Type, e.Reason, e.Reason, "%s", shortened(e.Message))
+	if written == nil {
+		h.Events.Eventf(owner, nil, e.Type, e.Reason, e.Reason, "%s", shortened(e.Message))
+		return
+	}
+	h.Events.Eventf(h.reference(owner), h.reference(written), e.Type, e.Reason, e.Reason, "%s", shortened(e.Message))
+}
+
+func (h *Hands) reference(object plan.Object) *corev1.ObjectReference {
+	// NOTE: an object that was just written has a kind; without one the reference still has its name.
+	kind, _ := h.Client.GroupVersionKindFor(object)
+	apiVersion, name := kind.ToAPIVersionAndKind()
+	return &corev1.ObjectReference{
+		APIVersion: apiVersion, Kind: name, Namespace: object.GetNamespace(), Name: object.GetName(), UID: object.GetUID(),
+	}
 }
 
 // shortened keeps a message within what an event may hold.

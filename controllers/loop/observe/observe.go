@@ -44,6 +44,7 @@ type Reader struct {
 	Inflight *inflight.Tracker
 
 	facts sync.Map // types.UID of the owner -> map[types.UID]*pods.Facts
+	kept  sync.Map // types.UID of the owner -> []string, instance IDs
 }
 
 // Source says where to read from.
@@ -145,23 +146,35 @@ func join(into, more client.ObjectList) error {
 // Forget drops what is cached for an owner that is gone.
 func (r *Reader) Forget(owner types.UID) {
 	r.facts.Delete(owner)
+	r.kept.Delete(owner)
 	r.Inflight.Forget(owner)
 }
 
 // maxFresh bounds how many Pods one pass may create.
 const maxFresh = 500
 
-// FreshIDs draws instance IDs that none of the taken ones equals, at most 500.
-func FreshIDs(n int, taken map[string]bool) []string {
+// FreshIDs draws instance IDs that none of the taken ones equals, at most 500. Those that were kept come first.
+func (r *Reader) FreshIDs(owner types.UID, n int, taken map[string]bool) []string {
 	n = min(max(n, 0), maxFresh)
 	ids := make([]string, 0, n)
 	drawn := make(map[string]bool, n)
-	for len(ids) < n {
-		id := rand.String(5)
-		if !taken[id] && !drawn[id] {
+	add := func(id string) {
+		if len(ids) < n && !taken[id] && !drawn[id] {
 			drawn[id] = true
 			ids = append(ids, id)
 		}
 	}
+	if kept, found := r.kept.LoadAndDelete(owner); found {
+		for _, id := range kept.([]string) {
+			add(id)
+		}
+	}
+	for len(ids) < n {
+		add(rand.String(5))
+	}
 	return ids
 }
+
+// Keep offers IDs again to the next pass, because this one failed. The retry then asks for the same Pods, and its refusal reads the same: a
+// status that changed each time would be an event, and the event the next retry, without any back-off.
+func (r *Reader) Keep(owner types.UID, ids []string) { r.kept.Store(owner, ids) }

@@ -23,8 +23,9 @@ func TestFreshIDs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			taken := map[string]bool{}
+			reader := &observe.Reader{}
 			for range 3 {
-				for _, id := range observe.FreshIDs(tc.n, taken) {
+				for _, id := range reader.FreshIDs("owner", tc.n, taken) {
 					assert.Regexp(t, "^[a-z0-9]{5}$", id)
 					assert.False(t, taken[id], "an ID is drawn once")
 					taken[id] = true
@@ -33,6 +34,15 @@ func TestFreshIDs(t *testing.T) {
 			assert.Len(t, taken, 3*tc.want)
 		})
 	}
+}
+
+func TestFreshIDsOfAFailedPassAreOfferedAgain(t *testing.T) {
+	reader := &observe.Reader{}
+	first := reader.FreshIDs("owner", 3, nil)
+	reader.Keep("owner", first)
+	second := reader.FreshIDs("owner", 3, map[string]bool{first[0]: true})
+	assert.Equal(t, first[1:], second[:2], "those that are not taken by now come first")
+	assert.NotEqual(t, second, reader.FreshIDs("owner", 3, nil), "they are offered once")
 }
 
 func TestIndex(t *testing.T) {
