@@ -91,6 +91,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case inflight.Behind:
 		return ctrl.Result{RequeueAfter: register.BehindIn}, nil
 	case inflight.Expired:
+		ctrl.LoggerFrom(ctx).Info("reading from the API server: the cache has not shown the last writes in time")
 		source = observe.FromServer
 	}
 	snapshot, err := r.observe(ctx, set, source)
