@@ -1,0 +1,250 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset_test
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/controllers/cloneset"
+	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/pods"
+	"github.com/keelson/keelson/controllers/plan/sim"
+)
+
+// builder makes a CloneSet in one sentence.
+type builder struct{ set *kruisev1beta1.CloneSet }
+
+// MakeCloneSet begins with one replica of image app:v1 and what the schema defaults.
+func MakeCloneSet(name string) *builder {
+	one, ten := int32(1), int32(10)
+	labels := map[string]string{"app": name}
+	return &builder{&kruisev1beta1.CloneSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: "set-1", Generation: 1},
+		Spec: kruisev1beta1.CloneSetSpec{
+			Replicas:             &one,
+			RevisionHistoryLimit: &ten,
+			Selector:             &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "app:v1"}}},
+			},
+			UpdateStrategy: kruisev1beta1.CloneSetUpdateStrategy{
+				Type:          kruisev1beta1.RollingUpdateCloneSetUpdateStrategyType,
+				RollingUpdate: &kruisev1beta1.RollingUpdateCloneSetStrategy{},
+			},
+		},
+	}}
+}
+
+func (b *builder) rolling() *kruisev1beta1.RollingUpdateCloneSetStrategy {
+	return b.set.Spec.UpdateStrategy.RollingUpdate
+}
+
+// with changes the set and goes on.
+func (b *builder) with(change func()) *builder {
+	change()
+	return b
+}
+
+func (b *builder) Replicas(n int32) *builder { return b.with(func() { b.set.Spec.Replicas = &n }) }
+
+func (b *builder) Image(image string) *builder {
+	return b.with(func() { b.set.Spec.Template.Spec.Containers[0].Image = image })
+}
+
+func (b *builder) Sidecar(image string) *builder {
+	return b.with(func() {
+		c := &b.set.Spec.Template.Spec.Containers
+		*c = append(*c, corev1.Container{Name: "sidecar", Image: image})
+	})
+}
+
+func (b *builder) InPlaceIfPossible() *builder {
+	return b.with(func() { b.rolling().PodUpdatePolicy = kruisev1beta1.InPlaceIfPossiblePodUpdatePolicyType })
+}
+
+func (b *builder) InPlaceOnly() *builder {
+	return b.with(func() { b.rolling().PodUpdatePolicy = kruisev1beta1.InPlaceOnlyPodUpdatePolicyType })
+}
+
+func (b *builder) Partition(value string) *builder {
+	return b.with(func() { b.rolling().Partition = numberOrPart(value) })
+}
+
+func (b *builder) MaxUnavailable(value string) *builder {
+	return b.with(func() { b.rolling().MaxUnavailable = numberOrPart(value) })
+}
+
+func (b *builder) MaxSurge(value string) *builder {
+	return b.with(func() { b.rolling().MaxSurge = numberOrPart(value) })
+}
+
+func (b *builder) GracePeriodSeconds(n int32) *builder {
+	return b.with(func() { b.rolling().InPlaceUpdateStrategy = &pub.InPlaceUpdateStrategy{GracePeriodSeconds: n} })
+}
+
+func (b *builder) MinReadySeconds(n int32) *builder {
+	return b.with(func() { b.set.Spec.MinReadySeconds = n })
+}
+
+func (b *builder) RevisionHistoryLimit(n int32) *builder {
+	return b.with(func() { b.set.Spec.RevisionHistoryLimit = &n })
+}
+
+func (b *builder) Lifecycle(l pub.Lifecycle) *builder {
+	return b.with(func() { b.set.Spec.Lifecycle = &l })
+}
+
+// Obj is the CloneSet.
+func (b *builder) Obj() *kruisev1beta1.CloneSet { return b.set }
+
+func numberOrPart(value string) *intstr.IntOrString {
+	parsed := intstr.Parse(value)
+	return &parsed
+}
+
+// simulated plays the controller of one CloneSet in a sim.World.
+type simulated struct {
+	set    *kruisev1beta1.CloneSet
+	policy plan.Policy
+	facts  map[string]*pods.Facts
+	// seen is what the last plan looked at.
+	seen cloneset.Snapshot
+}
+
+var _ sim.Controller = &simulated{}
+
+func simulate(set *kruisev1beta1.CloneSet) *simulated {
+	return &simulated{set: set, facts: map[string]*pods.Facts{}}
+}
+
+// Edit changes the spec as a user does.
+func (s *simulated) Edit(change func(*kruisev1beta1.CloneSet)) {
+	s.set = s.set.DeepCopy()
+	change(s.set)
+	s.set.Generation++
+}
+
+func (s *simulated) snapshot(w *sim.World) cloneset.Snapshot {
+	snapshot := cloneset.Snapshot{
+		Set: s.set, Revisions: w.Revisions(), FreshIDs: w.FreshIDs(2*int(*s.set.Spec.Replicas) + 1), Policy: s.policy, Now: w.Now,
+	}
+	for _, pod := range w.Pods() {
+		snapshot.Pods = append(snapshot.Pods, s.read(pod))
+	}
+	return snapshot
+}
+
+// read keeps Facts by UID and resourceVersion, as the hands do.
+func (s *simulated) read(pod *corev1.Pod) *pods.Facts {
+	known := s.facts[string(pod.UID)]
+	if known == nil || known.Pod.ResourceVersion != pod.ResourceVersion {
+		known = pods.Read(pod)
+		s.facts[string(pod.UID)] = known
+	}
+	return known
+}
+
+func (s *simulated) Plan(w *sim.World) plan.Decision {
+	s.seen = s.snapshot(w)
+	return cloneset.Plan(s.seen)
+}
+
+// Report speaks of what the pass observed, not of what it has changed since: that is for the next pass.
+func (s *simulated) Report(_ *sim.World, d plan.Decision, o plan.Outcome) bool {
+	status := cloneset.Status(s.seen, d, o)
+	if equality.Semantic.DeepEqual(status, s.set.Status) {
+		return false
+	}
+	s.set = s.set.DeepCopy()
+	s.set.Status = status
+	return true
+}
+
+// Promise reads the spec as its documentation says, with arithmetic of its own.
+func (s *simulated) Promise(w *sim.World) sim.Promise {
+	rolling := s.set.Spec.UpdateStrategy.RollingUpdate
+	replicas := int(*s.set.Spec.Replicas)
+	p := sim.Promise{
+		Replicas: replicas, Partition: min(partOf(rolling.Partition, "0", replicas, math.Ceil), replicas), MaxSurge: partOf(rolling.MaxSurge, "0", replicas, math.Ceil),
+		MinReadySeconds: s.set.Spec.MinReadySeconds, Lifecycle: s.set.Spec.Lifecycle,
+	}
+	round := math.Ceil
+	if p.MaxSurge > 0 || s.set.Spec.UpdateStrategy.Type == kruisev1beta1.OnDeleteCloneSetUpdateStrategyType {
+		round = math.Floor
+	}
+	p.MaxUnavailable = partOf(rolling.MaxUnavailable, "20%", replicas, round)
+	if p.MaxUnavailable == 0 && p.MaxSurge == 0 {
+		p.MaxUnavailable = 1
+	}
+	if rolling.Paused {
+		p.MaxSurge = 0
+	}
+	isPart := rolling.Partition != nil && rolling.Partition.Type == intstr.String && rolling.Partition.StrVal != "100%"
+	if isPart && replicas > 1 && p.Partition == replicas {
+		p.Partition = replicas - 1
+	}
+	p.UpdateRevision, p.CurrentRevision = s.revisions(w)
+	return p
+}
+
+// revisions are the name of the newest revision, and of the one that the status calls current while it is still kept.
+func (s *simulated) revisions(w *sim.World) (update, current string) {
+	var newest int64
+	for _, rev := range w.Revisions() {
+		if rev.Revision >= newest {
+			newest, update = rev.Revision, rev.Name
+		}
+	}
+	current = update
+	for _, rev := range w.Revisions() {
+		if rev.Name == s.set.Status.CurrentRevision {
+			current = rev.Name
+		}
+	}
+	return update, current
+}
+
+func partOf(value *intstr.IntOrString, fallback string, of int, round func(float64) float64) int {
+	if value == nil {
+		value = numberOrPart(fallback)
+	}
+	if value.Type == intstr.Int {
+		return value.IntValue()
+	}
+	percent, err := strconv.Atoi(strings.TrimSuffix(value.StrVal, "%"))
+	if err != nil {
+		panic(err)
+	}
+	return int(round(float64(percent*of) / 100))
+}
+
+// Counts is the status in one line.
+func (s *simulated) Counts(*sim.World) string {
+	c := s.set.Status
+	line := fmt.Sprintf("replicas %d ready %d available %d updated %d expected %d",
+		c.Replicas, c.ReadyReplicas, c.AvailableReplicas, c.UpdatedReplicas, c.ExpectedUpdatedReplicas)
+	for _, condition := range c.Conditions {
+		isTold := condition.Type == kruisev1beta1.CloneSetConditionReady || condition.Type == kruisev1beta1.CloneSetConditionReconciling ||
+			condition.Type == kruisev1beta1.CloneSetConditionStalled
+		if isTold && condition.Status == corev1.ConditionTrue {
+			line += fmt.Sprintf(" | %s %s", condition.Type, condition.Reason)
+		}
+	}
+	return line
+}
+
+// seconds is a time that a story waits.
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }

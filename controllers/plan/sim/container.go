@@ -1,0 +1,158 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// startContainer starts a container. An image that is missing is waited for; the status goes on to show the container before.
+func (w *World) startContainer(pod *corev1.Pod, spec *corev1.Container) {
+	c := w.containerOf(pod, spec.Name)
+	image := c.pulling
+	if image == "" || w.Kubelets == Prompt {
+		image = spec.Image
+	}
+	c.pulling = ""
+	if w.Images[image].Missing {
+		c.backsOff = image
+		w.report(pod, spec.Name, func(s *corev1.ContainerStatus) {
+			if s.State.Terminated != nil {
+				s.LastTerminationState = corev1.ContainerState{Terminated: s.State.Terminated}
+			}
+			s.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "no such image: " + image}}
+			s.Ready = false
+		})
+		w.tell("kubelet", "cannot pull %s for %s/%s", image, pod.Name, spec.Name)
+		return
+	}
+	c.started, c.backsOff = image, ""
+	c.starts++
+	digest := w.Images[image].Digest
+	if digest == "" {
+		digest = image
+	}
+	w.report(pod, spec.Name, func(s *corev1.ContainerStatus) {
+		s.Image, s.ImageID = image, "sha256:"+digest
+		s.ContainerID = fmt.Sprintf("containerd://%s-%s-%d", pod.UID, spec.Name, c.starts)
+		s.RestartCount = int32(c.starts - 1)
+		s.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: w.stamp()}}
+	})
+	w.tell("kubelet", "starts %s/%s with %s (restarts %d)", pod.Name, spec.Name, image, c.starts-1)
+}
+
+// stopContainer ends a container whose image has changed in the spec, and notes what to start instead.
+func (w *World) stopContainer(pod *corev1.Pod, spec *corev1.Container) {
+	c := w.containerOf(pod, spec.Name)
+	c.started, c.backsOff, c.pulling = "", "", spec.Image
+	w.report(pod, spec.Name, func(s *corev1.ContainerStatus) { terminated(s, w.stamp(), 0) })
+	w.tell("kubelet", "stops %s/%s", pod.Name, spec.Name)
+}
+
+func (w *World) crashContainer(pod *corev1.Pod, spec *corev1.Container) {
+	c := w.containerOf(pod, spec.Name)
+	c.backsOff, c.started = c.started, ""
+	w.report(pod, spec.Name, func(s *corev1.ContainerStatus) {
+		terminated(s, w.stamp(), 1)
+		s.LastTerminationState, s.State = s.State, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
+	})
+	w.tell("kubelet", "sees %s/%s crash", pod.Name, spec.Name)
+}
+
+func terminated(s *corev1.ContainerStatus, at metav1.Time, exitCode int32) {
+	s.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: exitCode, FinishedAt: at}}
+	s.Ready = false
+}
+
+func (w *World) readyContainer(pod *corev1.Pod, name string) {
+	w.report(pod, name, func(s *corev1.ContainerStatus) { s.Ready = true })
+	w.tell("kubelet", "finds %s/%s ready", pod.Name, name)
+}
+
+// Falter makes a running container not ready for a while: its probe fails. It says whether there was one.
+func (w *World) Falter(pod *corev1.Pod) bool {
+	for i := range pod.Spec.Containers {
+		name := pod.Spec.Containers[i].Name
+		if pod.DeletionTimestamp == nil && isContainerReady(pod, name) {
+			w.report(pod, name, func(s *corev1.ContainerStatus) { s.Ready = false })
+			w.tell("kubelet", "finds %s/%s not ready", pod.Name, name)
+			return true
+		}
+	}
+	return false
+}
+
+// report writes the status of a Pod after something happened to one of its containers.
+func (w *World) report(pod *corev1.Pod, name string, change func(*corev1.ContainerStatus)) {
+	next := pod.DeepCopy()
+	if len(next.Status.ContainerStatuses) == 0 {
+		for i := range next.Spec.Containers {
+			next.Status.ContainerStatuses = append(next.Status.ContainerStatuses, corev1.ContainerStatus{
+				Name: next.Spec.Containers[i].Name, Image: next.Spec.Containers[i].Image,
+				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}},
+			})
+		}
+		start := w.stamp()
+		next.Status.StartTime, next.Status.PodIP = &start, fmt.Sprintf("10.0.0.%d", w.version%250+1)
+	}
+	for i := range next.Status.ContainerStatuses {
+		if next.Status.ContainerStatuses[i].Name == name {
+			change(&next.Status.ContainerStatuses[i])
+		}
+	}
+	next.Status.Phase = phaseOf(next)
+	w.judge(next)
+	w.store(next)
+}
+
+// phaseOf is Pending until every container has run once.
+func phaseOf(pod *corev1.Pod) corev1.PodPhase {
+	for i := range pod.Status.ContainerStatuses {
+		s := &pod.Status.ContainerStatuses[i]
+		if s.State.Waiting != nil && s.LastTerminationState.Terminated == nil {
+			return corev1.PodPending
+		}
+	}
+	return corev1.PodRunning
+}
+
+// judge sets the conditions that the kubelet owns, and says whether they changed.
+func (w *World) judge(pod *corev1.Pod) bool {
+	if len(pod.Status.ContainerStatuses) == 0 {
+		return false
+	}
+	containers := corev1.ConditionTrue
+	for i := range pod.Status.ContainerStatuses {
+		if !pod.Status.ContainerStatuses[i].Ready {
+			containers = corev1.ConditionFalse
+		}
+	}
+	ready := containers
+	for _, gate := range pod.Spec.ReadinessGates {
+		if statusOf(pod, gate.ConditionType) != corev1.ConditionTrue {
+			ready = corev1.ConditionFalse
+		}
+	}
+	changed := w.setCondition(pod, corev1.ContainersReady, containers)
+	return w.setCondition(pod, corev1.PodReady, ready) || changed
+}
+
+func (w *World) setCondition(pod *corev1.Pod, kind corev1.PodConditionType, status corev1.ConditionStatus) bool {
+	for i := range pod.Status.Conditions {
+		c := &pod.Status.Conditions[i]
+		if c.Type != kind {
+			continue
+		}
+		if c.Status == status {
+			return false
+		}
+		*c = corev1.PodCondition{Type: kind, Status: status, LastTransitionTime: w.stamp()}
+		return true
+	}
+	pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: kind, Status: status, LastTransitionTime: w.stamp()})
+	return true
+}

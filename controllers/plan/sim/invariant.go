@@ -1,0 +1,195 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan"
+)
+
+// Names of the invariants; a story that breaks one on purpose declares it by this name.
+const (
+	// AvailableFloor is about the Pods that serve.
+	AvailableFloor = "AvailableFloor"
+	// SurgeCeiling is about the number of Pods.
+	SurgeCeiling = "SurgeCeiling"
+	// PartitionKept is about the Pods at the old revision.
+	PartitionKept = "PartitionKept"
+	// HooksRespected is about Pods that their users hold.
+	HooksRespected = "HooksRespected"
+	// OneChangeAtOnce is about updates in place that overlap.
+	OneChangeAtOnce = "OneChangeAtOnce"
+	// DrainedFirst is about Pods that are changed in place while they serve.
+	DrainedFirst = "DrainedFirst"
+	// ReadyWhenFollowed is about Pods that serve something else than they say.
+	ReadyWhenFollowed = "ReadyWhenFollowed"
+	// NoIdleWrite is about writes for nothing.
+	NoIdleWrite = "NoIdleWrite"
+	// OneActionPerPod is about decisions that contradict themselves.
+	OneActionPerPod = "OneActionPerPod"
+	// PlanIsPure is about plans that depend on something else than their input.
+	PlanIsPure = "PlanIsPure"
+	// RestIsEmpty is about a world in which all is done.
+	RestIsEmpty = "RestIsEmpty"
+	// NoLivelock is about controllers that never come to rest.
+	NoLivelock = "NoLivelock"
+)
+
+// Invariant is something that no write of the controllers may break.
+type Invariant struct {
+	Name string
+	// Check says what is wrong with a write; empty when nothing is.
+	Check func(w *World, p Promise, write Write) string
+}
+
+// Invariants are all that are checked after every write. What kubelets and users do is no breach: a write is judged by what it made of the world
+// that it met.
+func Invariants() []Invariant {
+	return []Invariant{
+		{AvailableFloor, checkAvailableFloor},
+		{SurgeCeiling, checkSurgeCeiling},
+		{PartitionKept, checkPartitionKept},
+		{HooksRespected, checkHooksRespected},
+		{OneChangeAtOnce, checkOneChangeAtOnce},
+		{DrainedFirst, checkDrainedFirst},
+		{ReadyWhenFollowed, checkReadyWhenFollowed},
+		{NoIdleWrite, checkNoIdleWrite},
+	}
+}
+
+// INVARIANT: what this package does never lets the available Pods fall below replicas - maxUnavailable. Where they are below for another
+// reason, it takes none of those that are left.
+func checkAvailableFloor(w *World, p Promise, write Write) string {
+	before, after := p.Tally(write.Before, w.Now), p.Tally(write.After, w.Now)
+	floor := p.Replicas - p.MaxUnavailable
+	if after.Available < before.Available && after.Available < floor {
+		return fmt.Sprintf("%s %s: available Pods %d -> %d, but there must be %d - %d",
+			write.Action.Verb, write.Action.Object.GetName(), before.Available, after.Available, p.Replicas, p.MaxUnavailable)
+	}
+	return ""
+}
+
+// INVARIANT: what this package does never lets the Pods exceed replicas + maxSurge.
+func checkSurgeCeiling(w *World, p Promise, write Write) string {
+	before, after := p.Tally(write.Before, w.Now), p.Tally(write.After, w.Now)
+	if after.Active > before.Active && after.Active > p.Replicas+p.MaxSurge {
+		return fmt.Sprintf("creating %s: Pods %d -> %d, but there may be %d + %d",
+			write.Action.Object.GetName(), before.Active, after.Active, p.Replicas, p.MaxSurge)
+	}
+	return ""
+}
+
+// INVARIANT: it never brings more Pods to the update revision than the partition lets it. Those created beyond the replicas come on top.
+func checkPartitionKept(w *World, p Promise, write Write) string {
+	if p.CurrentRevision == p.UpdateRevision {
+		return ""
+	}
+	before, after := p.Tally(write.Before, w.Now), p.Tally(write.After, w.Now)
+	limit := p.Replicas - p.Partition
+	if write.Action.Verb == plan.Create {
+		limit += p.MaxSurge
+	}
+	oldBefore, oldAfter := before.Active-before.Updated, after.Active-after.Updated
+	switch {
+	case after.Updated > before.Updated && write.Action.Verb == plan.Patch && oldAfter < oldBefore && oldAfter < p.Partition:
+		return fmt.Sprintf("updating %s: old Pods %d -> %d, but the partition is %d", write.Action.Object.GetName(), oldBefore, oldAfter, p.Partition)
+	case after.Updated > before.Updated && after.Updated > limit:
+		return fmt.Sprintf("%s %s: updated Pods %d -> %d, but the partition of %d lets there be %d",
+			write.Action.Verb, write.Action.Object.GetName(), before.Updated, after.Updated, p.Partition, limit)
+	default:
+		return ""
+	}
+}
+
+// INVARIANT: a Pod whose hook blocks is neither updated nor deleted.
+func checkHooksRespected(_ *World, p Promise, write Write) string {
+	if p.Lifecycle == nil || write.Old == nil {
+		return ""
+	}
+	name := write.Old.Name
+	if write.Action.Verb == plan.Delete && isHooked(p.Lifecycle.PreDelete, write.Old) {
+		return "deleting " + name + ", which its preDelete hook holds"
+	}
+	if write.New != nil && isHooked(p.Lifecycle.InPlaceUpdate, write.Old) && revisionOf(write.Old) != revisionOf(write.New) {
+		return "updating " + name + ", which its inPlaceUpdate hook holds"
+	}
+	return ""
+}
+
+// INVARIANT: never two in-place changes on one Pod at once. An update that waits for its grace period is not overtaken, and one that runs is
+// only replaced as a whole: images, revision and state together.
+func checkOneChangeAtOnce(_ *World, _ Promise, write Write) string {
+	if write.Old == nil || write.New == nil || write.Action.Verb != plan.Patch {
+		return ""
+	}
+	isHeld := write.Old.Annotations[pub.InPlaceUpdateGraceKey] != ""
+	if isHeld && revisionOf(write.Old) != revisionOf(write.New) {
+		return fmt.Sprintf("%s gets another revision while an update of it is held back", write.Old.Name)
+	}
+	return ""
+}
+
+// INVARIANT: images change only on a Pod that is drained.
+func checkDrainedFirst(_ *World, _ Promise, write Write) string {
+	if write.Old == nil || write.New == nil || images(write.Old) == images(write.New) || !hasGate(write.Old) {
+		return ""
+	}
+	if statusOf(write.Old, pub.InPlaceUpdateReady) != corev1.ConditionFalse && statusOf(write.Old, corev1.PodReady) == corev1.ConditionTrue {
+		return fmt.Sprintf("%s is ready while its images change %s -> %s", write.Old.Name, images(write.Old), images(write.New))
+	}
+	return ""
+}
+
+// INVARIANT: a Pod is made ready again only when no container runs an image other than the one that the Pod names.
+func checkReadyWhenFollowed(w *World, _ Promise, write Write) string {
+	if write.Old == nil || write.New == nil {
+		return ""
+	}
+	if statusOf(write.Old, pub.InPlaceUpdateReady) == corev1.ConditionTrue || statusOf(write.New, pub.InPlaceUpdateReady) != corev1.ConditionTrue {
+		return ""
+	}
+	for i := range write.New.Spec.Containers {
+		c := &write.New.Spec.Containers[i]
+		if runs := w.Runs(write.New, c.Name); runs != "" && runs != c.Image {
+			return fmt.Sprintf("%s is made ready while %s runs %s and not %s", write.New.Name, c.Name, runs, c.Image)
+		}
+	}
+	return ""
+}
+
+// INVARIANT: no write changes nothing.
+func checkNoIdleWrite(_ *World, _ Promise, write Write) string {
+	if write.Action.Verb == plan.Patch && write.Old != nil && write.Old == write.New {
+		return "a patch of " + write.Old.Name + " changes nothing"
+	}
+	return ""
+}
+
+// INVARIANT: a decision has one action for each Pod.
+func checkOneActionPerPod(d plan.Decision) string {
+	seen := map[string]bool{}
+	for _, a := range d.Actions {
+		if _, isPod := a.Object.(*corev1.Pod); isPod && seen[a.Object.GetName()] {
+			return "two actions for " + a.Object.GetName()
+		}
+		seen[a.Object.GetName()] = true
+	}
+	return ""
+}
+
+func revisionOf(pod *corev1.Pod) string { return pod.Labels[appsv1.ControllerRevisionHashLabelKey] }
+
+func hasGate(pod *corev1.Pod) bool {
+	for _, gate := range pod.Spec.ReadinessGates {
+		if gate.ConditionType == pub.InPlaceUpdateReady {
+			return true
+		}
+	}
+	return false
+}

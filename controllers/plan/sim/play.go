@@ -1,0 +1,160 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keelson/keelson/controllers/plan"
+)
+
+// Controller is the kind under test.
+type Controller interface {
+	// Plan looks at the world and decides. It must not change anything.
+	Plan(w *World) plan.Decision
+	// Report stores the status after a decision was carried out, and says whether it is another than before.
+	Report(w *World, d plan.Decision, o plan.Outcome) bool
+	// Promise is what the workload's spec promises now, worked out apart from the code under test.
+	Promise(w *World) Promise
+	// Counts is one line of numbers for the script.
+	Counts(w *World) string
+}
+
+// Breach is a broken invariant.
+type Breach struct {
+	// Invariant is its name.
+	Invariant string
+	// Problem says what happened.
+	Problem string
+}
+
+func (b Breach) String() string { return b.Invariant + ": " + b.Problem }
+
+// Play is a world with controllers at work in it, watched by the invariants.
+type Play struct {
+	*World
+	Controller Controller
+	// Allowed are the names of invariants that a story declares to break.
+	Allowed []string
+
+	breaches []Breach
+	counts   string
+}
+
+// NewPlay puts controllers into a world.
+func NewPlay(w *World, c Controller) *Play { return &Play{World: w, Controller: c} }
+
+// Breaches are the invariants that were broken so far and that no story declared.
+func (p *Play) Breaches() []Breach { return p.breaches }
+
+func (p *Play) breach(invariant, problem string) {
+	if problem == "" || slices.Contains(p.Allowed, invariant) {
+		return
+	}
+	p.breaches = append(p.breaches, Breach{Invariant: invariant, Problem: p.Shorten(problem)})
+	p.tell("!!", "%s: %s", invariant, p.Shorten(problem))
+}
+
+// Pass is what one pass of the controllers came to.
+type Pass struct {
+	Decision plan.Decision
+	Outcome  plan.Outcome
+	// Reported says that the status changed.
+	Reported bool
+	// Killed says that the controllers died on the way.
+	Killed bool
+}
+
+// IsIdle says that nothing was wanted and nothing changed.
+func (p Pass) IsIdle() bool { return !p.Killed && !p.Reported && len(p.Decision.Actions) == 0 }
+
+// Reconcile lets the controllers plan, act and report once.
+func (p *Play) Reconcile() Pass {
+	pass := Pass{Decision: p.Controller.Plan(p.World)}
+	if again := p.Controller.Plan(p.World); !reflect.DeepEqual(pass.Decision, again) {
+		p.breach(PlanIsPure, fmt.Sprintf("first %s, then %s", outline(pass.Decision), outline(again)))
+	}
+	p.breach(OneActionPerPod, checkOneActionPerPod(pass.Decision))
+	promise := p.Controller.Promise(p.World)
+	p.watch = func(write Write) { p.check(promise, write) }
+	for _, e := range pass.Decision.Events {
+		p.tell("controllers", "say %s: %s", e.Reason, p.Shorten(e.Message))
+	}
+	var err error
+	pass.Outcome, err = p.Perform(pass.Decision)
+	p.watch = nil
+	if err != nil {
+		pass.Killed = true
+	} else {
+		pass.Reported = p.Controller.Report(p.World, pass.Decision, pass.Outcome)
+	}
+	p.tellCounts()
+	return pass
+}
+
+func (p *Play) tellCounts() {
+	if counts := p.Shorten(p.Controller.Counts(p.World)); counts != p.counts {
+		p.counts = counts
+		p.tell("", "%s", counts)
+	}
+}
+
+// check shows a write to all invariants.
+func (p *Play) check(promise Promise, write Write) {
+	for _, invariant := range Invariants() {
+		p.breach(invariant.Name, invariant.Check(p.World, promise, write))
+	}
+}
+
+// Settle lets everybody do what they can, controllers first, one thing at a time, until nothing is left to do; the clock moves when all wait for
+// it. It says whether that came about within so many turns.
+func (p *Play) Settle(turns int) bool {
+	for range turns {
+		pass := p.Reconcile()
+		switch steps := p.Steps(); {
+		case !pass.IsIdle():
+		case len(steps) > 0:
+			p.TakeStep(steps[0])
+		case pass.Decision.Wake.After > 0:
+			p.Pause(pass.Decision.Wake.After)
+		default:
+			p.checkRest(pass)
+			return true
+		}
+	}
+	p.breach(NoLivelock, fmt.Sprintf("still not at rest after %d turns", turns))
+	return false
+}
+
+// Pause lets the time pass and writes it down.
+func (p *Play) Pause(d time.Duration) {
+	p.Wait(d)
+	p.tell("clock", "%s pass", d)
+}
+
+// checkRest checks that a world in which nothing is left to do leaves the controllers nothing to say either.
+func (p *Play) checkRest(pass Pass) {
+	if !pass.Decision.IsEmpty() || len(pass.Decision.Events) > 0 {
+		p.breach(RestIsEmpty, "at rest the controllers still want "+outline(pass.Decision))
+	}
+}
+
+// outline is a decision in few words.
+func outline(d plan.Decision) string {
+	var words []string
+	for _, a := range d.Actions {
+		words = append(words, fmt.Sprintf("%s %s", a.Verb, a.Object.GetName()))
+	}
+	for _, e := range d.Events {
+		words = append(words, "event "+e.Reason)
+	}
+	if d.Wake.After > 0 {
+		words = append(words, fmt.Sprintf("wake in %s", d.Wake.After))
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
