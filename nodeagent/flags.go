@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 
@@ -25,7 +26,11 @@ type flags struct {
 	node                    string
 	socketRoot, socketFile  string
 	healthAddr, metricsAddr string
-	reportsMeta             bool
+	logFormat               string
+	verbosity               int
+
+	reportsMeta  bool
+	derivedGates []string
 }
 
 func parse(args []string, out io.Writer) (flags, error) {
@@ -40,6 +45,8 @@ func parse(args []string, out io.Writer) (flags, error) {
 	set.StringVar(&f.metricsAddr, "addr", "127.0.0.1:10221", "where metrics are served, on the loopback address only; 0 turns them off")
 	set.StringVar(&gateList, "feature-gates", "", "feature gates, such as DaemonWatchingPod=false; they win over the directory")
 	set.StringVar(&gateDir, "feature-gates-dir", "", "directory with one file for each feature gate, holding true or false")
+	set.StringVar(&f.logFormat, "logging-format", "json", "how the log is written: json or text")
+	set.IntVar(&f.verbosity, "v", 0, "how much is logged: 0 the program's life, 1 what is written, 4 every object")
 	set.BoolVar(&showVersion, "version", false, "print the version")
 	if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
 		set.SetOutput(out)
@@ -52,13 +59,38 @@ func parse(args []string, out io.Writer) (flags, error) {
 		fmt.Fprintln(out, version)
 		return f, errHelp
 	}
-	if f.node = os.Getenv("NODE_NAME"); f.node == "" {
-		return f, errors.New("NODE_NAME: the environment must name the node that this program runs on")
-	}
-	if host, _, err := net.SplitHostPort(f.metricsAddr); f.metricsAddr != "0" && (err != nil || !net.ParseIP(host).IsLoopback()) {
-		return f, fmt.Errorf("--addr=%s: it must be a loopback address such as 127.0.0.1:10221, or 0", f.metricsAddr)
+	f.node = os.Getenv("NODE_NAME")
+	if err := f.check(set.Args()); err != nil {
+		return f, err
 	}
 	return f, f.resolveGates(gateList, gateDir)
+}
+
+// check refuses values that the flag package lets pass.
+func (f *flags) check(rest []string) error {
+	switch host, _, err := net.SplitHostPort(f.metricsAddr); {
+	case len(rest) > 0:
+		return fmt.Errorf("%q: only flags are understood", rest[0])
+	case f.node == "":
+		return errors.New("NODE_NAME: the environment must name the node that this program runs on")
+	case f.metricsAddr != "0" && (err != nil || !net.ParseIP(host).IsLoopback()):
+		return fmt.Errorf("--addr=%s: it must be a loopback address such as 127.0.0.1:10221, or 0", f.metricsAddr)
+	case f.logFormat != "json" && f.logFormat != "text":
+		return fmt.Errorf("--logging-format=%s: it must be json or text", f.logFormat)
+	case f.verbosity < 0 || f.verbosity > 10:
+		return fmt.Errorf("-v=%d: it must be from 0 to 10", f.verbosity)
+	default:
+		return nil
+	}
+}
+
+// logger writes to the standard error output. What slog calls a level is a verbosity below zero.
+func (f *flags) logger(out io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: slog.Level(-f.verbosity)}
+	if f.logFormat == "text" {
+		return slog.New(slog.NewTextHandler(out, options))
+	}
+	return slog.New(slog.NewJSONHandler(out, options))
 }
 
 // resolveGates turns gates into plain fields.
@@ -67,6 +99,7 @@ func (f *flags) resolveGates(list, dir string) error {
 	if err != nil {
 		return err
 	}
+	f.derivedGates = set.Derived()
 	f.reportsMeta = set.Enabled(gates.DaemonWatchingPod)
 	return nil
 }

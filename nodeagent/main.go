@@ -33,6 +33,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		os.Exit(2)
 	}
+	klog.SetSlogLogger(f.logger(os.Stderr))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if err := run(ctx, f); err != nil {
@@ -46,7 +47,11 @@ func run(ctx context.Context, f flags) error {
 	if err != nil {
 		return err
 	}
-	klog.FromContext(ctx).Info("Found the container runtime", "name", version.Name, "version", version.Version)
+	logger := klog.FromContext(ctx)
+	logger.Info("Found the container runtime", "name", version.Name, "version", version.Version)
+	for _, sentence := range f.derivedGates {
+		logger.Info("Feature gate changed by another", "rule", sentence)
+	}
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
@@ -73,16 +78,19 @@ func run(ctx context.Context, f flags) error {
 	return group.Wait()
 }
 
+// health answers /livez while the program runs, and /readyz when the Pods of the node are known. /healthz is the published name of the latter.
 func health(f flags, reporter *meta.Worker) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+	ready := func(w http.ResponseWriter, _ *http.Request) {
 		if err := reporter.Ready(); err != nil && f.reportsMeta {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
 		_, _ = w.Write([]byte("ok"))
-	})
+	}
+	mux.HandleFunc("/readyz", ready)
+	mux.HandleFunc("/healthz", ready)
 	return mux
 }
 

@@ -40,7 +40,7 @@ var _ Runtime = &client{}
 
 // open reaches the runtime behind a socket. The connection is made when it is first needed, and again after the runtime restarted.
 func open(socket string) (*client, error) {
-	connection, err := grpc.NewClient("unix://"+socket,
+	connection, err := grpc.NewClient("unix:"+socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
 	if err != nil {
@@ -90,6 +90,8 @@ func read(c *runtimev1.Container) Container {
 // translate gives errors of gRPC our names.
 func translate(what string, err error) error {
 	switch status.Code(err) {
+	case codes.Canceled:
+		return fmt.Errorf("%s: %w", what, context.Canceled)
 	case codes.Unavailable, codes.DeadlineExceeded:
 		return fmt.Errorf("%s: %w: %s", what, ErrUnavailable, status.Convert(err).Message())
 	default:

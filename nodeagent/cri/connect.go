@@ -5,7 +5,9 @@ package cri
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,13 +24,18 @@ func sockets() []string {
 // runtimes are the names by which the runtimes that we know call themselves.
 func runtimes() []string { return []string{"containerd", "cri-o", "docker"} }
 
-// Connect finds the runtime: the socket that is named, below root unless it is a full path, or else the first of the usual ones that answers.
+// Connect finds the runtime: behind the socket that is named, below root unless it is a full path, or else behind the first of the usual ones that
+// answers. The error names the flag and every path that was tried.
 func Connect(ctx context.Context, root, socket string) (Runtime, Version, error) {
 	if socket != "" {
 		if !filepath.IsAbs(socket) {
 			socket = filepath.Join(root, socket)
 		}
-		return try(ctx, socket)
+		runtime, version, err := try(ctx, socket)
+		if err != nil {
+			return nil, Version{}, fmt.Errorf("--socket-file=%s: %w", socket, err)
+		}
+		return runtime, version, nil
 	}
 	var tried []string
 	for _, s := range sockets() {
@@ -37,14 +44,15 @@ func Connect(ctx context.Context, root, socket string) (Runtime, Version, error)
 		if err == nil {
 			return runtime, version, nil
 		}
-		tried = append(tried, err.Error())
+		tried = append(tried, fmt.Sprintf("%s: %v", path, err))
 	}
-	return nil, Version{}, fmt.Errorf("finding the container runtime: --socket-file must name its socket; tried: %s", strings.Join(tried, "; "))
+	return nil, Version{}, fmt.Errorf("no container runtime answers, --socket-file must name its socket; tried %s", strings.Join(tried, "; "))
 }
 
 func try(ctx context.Context, socket string) (Runtime, Version, error) {
-	if _, err := os.Stat(socket); err != nil {
-		return nil, Version{}, fmt.Errorf("--socket-file=%s: %w", socket, err)
+	var missing *fs.PathError
+	if _, err := os.Stat(socket); errors.As(err, &missing) {
+		return nil, Version{}, missing.Err
 	}
 	c, err := open(socket)
 	if err != nil {
@@ -56,7 +64,7 @@ func try(ctx context.Context, socket string) (Runtime, Version, error) {
 	}
 	if err != nil {
 		_ = c.connection.Close()
-		return nil, Version{}, fmt.Errorf("--socket-file=%s: %w", socket, err)
+		return nil, Version{}, err
 	}
 	return c, version, nil
 }

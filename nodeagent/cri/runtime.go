@@ -14,7 +14,7 @@ import (
 // ErrUnavailable says that the runtime does not answer; it may later.
 var ErrUnavailable = errors.New("the container runtime does not answer")
 
-// Runtime is what the node agent asks of a container runtime.
+// Runtime is what the node agent asks of a container runtime. Errors are ErrUnavailable, context.Canceled, or final.
 type Runtime interface {
 	// Version says which runtime it is.
 	Version(ctx context.Context) (Version, error)

@@ -38,6 +38,12 @@ func IsManaged(pod *corev1.Pod) bool {
 	return err == nil && version.Group == "apps.kruise.io"
 }
 
+// wantsReport says that the agent reports for a Pod: it is ours, and its containers may still change.
+func wantsReport(pod *corev1.Pod) bool {
+	hasEnded := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	return pod.DeletionTimestamp == nil && !hasEnded && IsManaged(pod)
+}
+
 // Report is what should be in a Pod's annotation.
 type Report struct {
 	// Value is the annotation.
@@ -50,13 +56,17 @@ type Report struct {
 
 // Plan compares what the runtime runs with what the Pod's annotation says. It waits, and writes nothing, while the runtime knows no container.
 func Plan(pod *corev1.Pod, runtimeName string, running []cri.Container) (Report, error) {
-	wanted := pub.RuntimeContainerMetaSet{}
+	var report Report
+	var now pub.RuntimeContainerMetaSet
+	text, found := pod.Annotations[pub.RuntimeContainerMetaKey]
+	if err := json.Unmarshal([]byte(text), &now); found && err != nil {
+		// What could be read before the mistake is not to be trusted.
+		report.Broken, now = err.Error(), pub.RuntimeContainerMetaSet{}
+	}
+	var wanted pub.RuntimeContainerMetaSet
 	for i := range pod.Spec.Containers {
 		if c := current(running, pod.Spec.Containers[i].Name); c != nil {
-			wanted.Containers = append(wanted.Containers, pub.RuntimeContainerMeta{
-				Name: c.Name, ContainerID: runtimeName + "://" + c.ID, RestartCount: c.RestartCount,
-				Hashes: pub.RuntimeContainerHashes{PlainHash: c.SpecHash},
-			})
+			wanted.Containers = append(wanted.Containers, describe(c, runtimeName, now.Containers))
 		}
 	}
 	if len(wanted.Containers) == 0 {
@@ -66,14 +76,22 @@ func Plan(pod *corev1.Pod, runtimeName string, running []cri.Container) (Report,
 	if err != nil {
 		return Report{}, fmt.Errorf("encoding the report: %w", err)
 	}
-	report := Report{Value: string(raw)}
-	text, found := pod.Annotations[pub.RuntimeContainerMetaKey]
-	var now pub.RuntimeContainerMetaSet
-	if err := json.Unmarshal([]byte(text), &now); err != nil && found {
-		report.Broken = err.Error()
-	}
-	report.Write = !equality.Semantic.DeepEqual(now, wanted)
+	report.Value = string(raw)
+	report.Write = !found || report.Broken != "" || !equality.Semantic.DeepEqual(now, wanted)
 	return report, nil
+}
+
+// describe says what is reported of a container. A hash of its environment that was reported before stays: the environment of a container does not change.
+func describe(c *cri.Container, runtimeName string, before []pub.RuntimeContainerMeta) pub.RuntimeContainerMeta {
+	m := pub.RuntimeContainerMeta{
+		Name: c.Name, ContainerID: runtimeName + "://" + c.ID, RestartCount: c.RestartCount, Hashes: pub.RuntimeContainerHashes{PlainHash: c.SpecHash},
+	}
+	for i := range before {
+		if before[i].ContainerID == m.ContainerID {
+			m.Hashes.ExtractedEnvFromMetadataHash = before[i].Hashes.ExtractedEnvFromMetadataHash
+		}
+	}
+	return m
 }
 
 // current is the newest container of a name.

@@ -6,7 +6,9 @@ package meta
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,13 +50,18 @@ func New(client kubernetes.Interface, node string, runtime cri.Runtime, version 
 	mine := informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", node).String()
 	})
-	pods := informers.NewSharedInformerFactoryWithOptions(client, 0, mine, informers.WithTransform(strip)).Core().V1().Pods()
+	pods := informers.NewSharedInformerFactoryWithOptions(client, 0, mine, informers.WithTransform(keepFacts)).Core().V1().Pods()
 	w := &Worker{
 		client: client, runtime: runtime, version: version, informer: pods.Informer(), pods: pods.Lister(),
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](time.Second, time.Minute)),
 	}
 	_, err := w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: w.enqueue, UpdateFunc: func(_, pod any) { w.enqueue(pod) },
+		AddFunc: w.enqueue,
+		UpdateFunc: func(old, now any) {
+			if before, isPod := old.(*corev1.Pod); isPod && !isSame(before, now.(*corev1.Pod)) {
+				w.enqueue(now)
+			}
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("watching Pods: %w", err)
@@ -62,51 +69,37 @@ func New(client kubernetes.Interface, node string, runtime cri.Runtime, version 
 	return w, nil
 }
 
-// strip drops what this program never reads, so that a node full of Pods costs little memory.
-func strip(object any) (any, error) {
-	if pod, isPod := object.(*corev1.Pod); isPod {
-		pod.ManagedFields = nil
-		pod.Spec.Volumes = nil
-		pod.Status.Conditions = nil
-	}
-	return object, nil
-}
-
 // enqueue notes a Pod: after a restart of this program that is every Pod of the node, so what was missed is made good.
 func (w *Worker) enqueue(object any) {
-	pod, isPod := object.(*corev1.Pod)
-	if !isPod || pod.DeletionTimestamp != nil || !IsManaged(pod) {
-		return
+	if pod, isPod := object.(*corev1.Pod); isPod && wantsReport(pod) {
+		w.queue.AddAfter(cache.MetaObjectToName(pod), settleIn)
 	}
-	w.queue.AddAfter(cache.MetaObjectToName(pod), settleIn)
 }
 
 // Run reports until the context ends.
 func (w *Worker) Run(ctx context.Context) error {
-	context.AfterFunc(ctx, w.queue.ShutDown)
-	go w.informer.RunWithContext(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer w.queue.ShutDown()
+	group.Go(func() { w.informer.RunWithContext(ctx) })
 	if !cache.WaitForCacheSync(ctx.Done(), w.informer.HasSynced) {
 		return nil
 	}
 	w.synced.Store(true)
-	done := make(chan struct{}, workers)
 	for range workers {
-		go func() {
+		group.Go(func() {
 			for w.next(ctx) {
 			}
-			done <- struct{}{}
-		}()
+		})
 	}
-	for range workers {
-		<-done
-	}
+	<-ctx.Done()
 	return nil
 }
 
 // Ready says that the Pods of the node are known.
 func (w *Worker) Ready() error {
 	if !w.synced.Load() {
-		return fmt.Errorf("podInformerSynced: the Pods of this node are not known yet")
+		return errors.New("podInformerSynced: the Pods of this node are not known yet")
 	}
 	return nil
 }
@@ -132,7 +125,10 @@ func (w *Worker) report(ctx context.Context, key cache.ObjectName) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("reading Pod: %w", err)
+		return fmt.Errorf("reading the Pod: %w", err)
+	}
+	if !wantsReport(pod) {
+		return nil
 	}
 	running, err := w.runtime.Containers(ctx, string(pod.UID))
 	if err != nil {
@@ -142,10 +138,15 @@ func (w *Worker) report(ctx context.Context, key cache.ObjectName) error {
 	if err != nil || !report.Write {
 		return err
 	}
-	if report.Broken != "" {
-		klog.FromContext(ctx).Info("Replacing a report that cannot be read", "pod", key.String(), "why", report.Broken)
+	if err := w.write(ctx, pod, report.Value); err != nil {
+		return err
 	}
-	return w.write(ctx, pod, report.Value)
+	// Said after it is healed, so that it is said once.
+	if report.Broken != "" {
+		klog.FromContext(ctx).Info("Replaced a report that could not be read", "pod", key.String(), "why", report.Broken)
+	}
+	klog.FromContext(ctx).V(1).Info("Reported containers", "pod", key.String(), "report", report.Value)
+	return nil
 }
 
 func (w *Worker) write(ctx context.Context, pod *corev1.Pod, value string) error {
@@ -156,6 +157,7 @@ func (w *Worker) write(ctx context.Context, pod *corev1.Pod, value string) error
 		return fmt.Errorf("encoding the report: %w", err)
 	}
 	_, err = w.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	// The Pod is gone, or another has its name: that one has an event of its own.
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}

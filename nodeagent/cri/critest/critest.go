@@ -6,6 +6,8 @@ package critest
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -20,6 +22,7 @@ type Fake struct {
 	mutex      sync.Mutex
 	containers map[string][]cri.Container
 	failure    error
+	calls      int
 }
 
 var _ cri.Runtime = &Fake{}
@@ -42,17 +45,28 @@ func (f *Fake) Fail(err error) {
 }
 
 // Version implements cri.Runtime.
-func (f *Fake) Version(context.Context) (cri.Version, error) {
+func (f *Fake) Version(ctx context.Context) (cri.Version, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	return cri.Version{Name: "containerd", Version: "fake"}, f.failure
+	return cri.Version{Name: "containerd", Version: "fake"}, errors.Join(f.failure, ctx.Err())
 }
 
 // Containers implements cri.Runtime.
-func (f *Fake) Containers(_ context.Context, podUID string) ([]cri.Container, error) {
+func (f *Fake) Containers(ctx context.Context, podUID string) ([]cri.Container, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	return f.containers[podUID], f.failure
+	f.calls++
+	if err := errors.Join(f.failure, ctx.Err()); err != nil {
+		return nil, err
+	}
+	return slices.Clone(f.containers[podUID]), nil
+}
+
+// Calls is how often Containers was called.
+func (f *Fake) Calls() int {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return f.calls
 }
 
 // TestRuntime checks that a runtime keeps the promises of cri.Runtime. podUID names a Pod with one running container called main, created by a kubelet.
@@ -77,5 +91,20 @@ func TestRuntime(t *testing.T, runtime cri.Runtime, podUID string) {
 		assert.True(t, all[0].Running)
 		assert.NotZero(t, all[0].SpecHash)
 		assert.False(t, all[0].Created.IsZero())
+	})
+	t.Run("it is asked again and says the same", func(t *testing.T) {
+		first, err := runtime.Containers(t.Context(), podUID)
+		require.NoError(t, err)
+		second, err := runtime.Containers(t.Context(), podUID)
+		require.NoError(t, err)
+		assert.ElementsMatch(t, first, second)
+	})
+	t.Run("a caller who gave up hears that", func(t *testing.T) {
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := runtime.Containers(ended, podUID)
+		require.ErrorIs(t, err, context.Canceled)
+		_, err = runtime.Version(ended)
+		require.ErrorIs(t, err, context.Canceled)
 	})
 }
