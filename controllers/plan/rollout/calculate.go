@@ -51,10 +51,15 @@ func Calculate(in Input) Result {
 	toUpdate, toRevert := in.pending(old, updated)
 	surge, surgeOld := in.surge(surgeQuestion{old: old, updated: updated, unavailable: unavailable, toUpdate: toUpdate, toRevert: toRevert})
 
+	// Pods in PreparingDelete count until they are gone, so that they are not replaced early. They are on their way out all the same: no
+	// other Pod is deleted in their place.
 	currentOld, currentNew := old.active, updated.active
+	leavingOld, leavingNew := old.toDelete, updated.toDelete
 	if !in.ExcludePreparingDelete {
 		currentOld += old.preparing
 		currentNew += updated.preparing
+		leavingOld += old.preparing
+		leavingNew += updated.preparing
 	}
 	missing := in.Replicas + surge - currentOld - currentNew
 	missingOld := in.Partition + surgeOld - currentOld
@@ -64,12 +69,11 @@ func Calculate(in Input) Result {
 		r.CreateOld = min(max(missingOld, 0), missing)
 		r.CreateNow = min(missing, max(in.ScaleMaxUnavailable-unavailable, 0))
 	}
-	toDelete := old.toDelete + updated.toDelete
-	if surplus := -missing - toDelete; surplus > 0 {
+	if surplus := -missing - leavingOld - leavingNew; surplus > 0 {
 		r.Delete = surplus
-		r.DeleteOld = min(max(-missingOld-old.toDelete, 0), surplus)
+		r.DeleteOld = min(max(-missingOld-leavingOld, 0), surplus)
 	}
-	if r.Delete > 0 || toDelete > 0 {
+	if r.Delete > 0 || old.toDelete+updated.toDelete > 0 {
 		r.DeleteAvailable = max(in.MaxUnavailable-in.Replicas+in.available(), 0)
 	}
 	r.Update = smaller(toUpdate, toRevert)

@@ -85,6 +85,11 @@ func TestCalculate(t *testing.T) {
 			in:   input(limits{replicas: 2, unavailable: 1}, updatedPod(true), updatedPod(true), oldPod(true), oldPod(true)),
 			want: rollout.Result{Delete: 2, DeleteOld: 2, DeleteAvailable: 3, Update: 0, UpdateMaxUnavailable: 3},
 		},
+		"a Pod that waits for its preDelete hook is one of those that are too many": {
+			in: input(limits{replicas: 1, unavailable: 1},
+				rollout.Pod{New: true, PreparingDelete: true}, updatedPod(true)),
+			want: rollout.Result{UpdateMaxUnavailable: 2},
+		},
 		"with two unavailable allowed a named Pod is deleted at once": {
 			in:   input(limits{replicas: 3, unavailable: 2, surge: 1}, updatedPod(false), toDelete(true), updatedPod(true)),
 			want: rollout.Result{DeleteAvailable: 1, UpdateMaxUnavailable: 2},
