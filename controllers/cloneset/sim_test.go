@@ -6,6 +6,7 @@ package cloneset_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -197,6 +198,10 @@ func (s *simulated) Promise(w *sim.World) sim.Promise {
 		p.Partition = replicas - 1
 	}
 	p.UpdateRevision, p.CurrentRevision = s.revisions(w)
+	p.IsNamed = func(pod *corev1.Pod) bool {
+		_, isMarked := pod.Labels[kruisev1beta1.SpecifiedDeleteKey]
+		return isMarked || slices.Contains(s.set.Spec.ScaleStrategy.PodsToDelete, pod.Name)
+	}
 	return p
 }
 

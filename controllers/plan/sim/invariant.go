@@ -19,6 +19,8 @@ const (
 	AvailableFloor = "AvailableFloor"
 	// SurgeCeiling is about the number of Pods.
 	SurgeCeiling = "SurgeCeiling"
+	// SurplusOnly is about the Pods that are deleted.
+	SurplusOnly = "SurplusOnly"
 	// PartitionKept is about the Pods at the old revision.
 	PartitionKept = "PartitionKept"
 	// HooksRespected is about Pods that their users hold.
@@ -54,6 +56,7 @@ func Invariants() []Invariant {
 	return []Invariant{
 		{AvailableFloor, checkAvailableFloor},
 		{SurgeCeiling, checkSurgeCeiling},
+		{SurplusOnly, checkSurplusOnly},
 		{PartitionKept, checkPartitionKept},
 		{HooksRespected, checkHooksRespected},
 		{OneChangeAtOnce, checkOneChangeAtOnce},
@@ -81,6 +84,17 @@ func checkSurgeCeiling(w *World, p Promise, write Write) string {
 	if after.Active > before.Active && after.Active > p.Replicas+p.MaxSurge {
 		return fmt.Sprintf("creating %s: Pods %d -> %d, but there may be %d + %d",
 			write.Action.Object.GetName(), before.Active, after.Active, p.Replicas, p.MaxSurge)
+	}
+	return ""
+}
+
+// INVARIANT: a Pod that nobody named is deleted only when more Pods stay than are wanted.
+func checkSurplusOnly(_ *World, p Promise, write Write) string {
+	if write.Old == nil || !p.stays(write.Old) || write.New != nil && (p.stays(write.New) || p.isNamed(write.New)) {
+		return ""
+	}
+	if after := p.staying(write.After); after < p.Replicas {
+		return fmt.Sprintf("%s %s: %d Pods stay, but %d are wanted", write.Action.Verb, write.Old.Name, after, p.Replicas)
 	}
 	return ""
 }

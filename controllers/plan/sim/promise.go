@@ -23,6 +23,26 @@ type Promise struct {
 	UpdateRevision, CurrentRevision string
 	MinReadySeconds                 int32
 	Lifecycle                       *pub.Lifecycle
+	// IsNamed says that somebody asked for the deletion of this very Pod; nil when nobody can.
+	IsNamed func(*corev1.Pod) bool
+}
+
+// stays says that a Pod counts, and that nothing has been begun or asked to delete it.
+func (p Promise) stays(pod *corev1.Pod) bool {
+	isLeaving := pub.LifecycleStateType(pod.Labels[pub.LifecycleStateKey]) == pub.LifecycleStatePreparingDelete
+	return isActive(pod) && !isLeaving && !p.isNamed(pod)
+}
+
+func (p Promise) isNamed(pod *corev1.Pod) bool { return p.IsNamed != nil && p.IsNamed(pod) }
+
+func (p Promise) staying(pods []*corev1.Pod) int {
+	n := 0
+	for _, pod := range pods {
+		if p.stays(pod) {
+			n++
+		}
+	}
+	return n
 }
 
 // isActive says that a Pod counts.
