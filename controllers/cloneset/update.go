@@ -85,9 +85,12 @@ func (v *view) restoreImages(p *inplace.Patch, f *pods.Facts) {
 	if err != nil {
 		return
 	}
+	spec := inplace.Spec{Images: map[string]string{}}
 	for i := range template.Spec.Containers {
 		p.Image(template.Spec.Containers[i].Name, template.Spec.Containers[i].Image)
+		spec.Images[template.Spec.Containers[i].Name] = template.Spec.Containers[i].Image
 	}
+	p.Remember(f, spec)
 }
 
 // update brings Pods to the revision that the partition gives them, as many as may be unavailable.

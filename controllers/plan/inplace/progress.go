@@ -86,10 +86,28 @@ func nextHeld(f *pods.Facts, now time.Time) Step {
 		p.Labels(meta.Metadata.Labels)
 		p.Annotations(meta.Metadata.Annotations)
 	}
-	for _, name := range (Spec{Images: h.ContainerImages}).Containers() {
+	spec := Spec{Images: h.ContainerImages}
+	for _, name := range spec.Containers() {
 		p.Image(name, h.ContainerImages[name])
 	}
+	p.Remember(f, spec)
 	return Step{Kind: Apply, apply: p, Message: "the grace period is over"}
+}
+
+// Remember notes from what the containers of a running update come, as of now: one that has started for the first time since the update began has
+// not followed by that.
+func (p *Patch) Remember(f *pods.Facts, spec Spec) {
+	if f.InPlace == nil {
+		return
+	}
+	state := *f.InPlace
+	state.LastContainerStatuses = lastStatuses(f, spec)
+	raw, err := json.Marshal(state)
+	if err != nil {
+		// NOTE: what was just decoded encodes.
+		panic(err)
+	}
+	p.Annotation(pub.InPlaceUpdateStateKey, string(raw))
 }
 
 // Write is the change that a step makes; a step that waits makes none. after is the state of a Pod whose update is complete.
