@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/keelson/keelson/tests/cluster/host"
 )
 
 // mode is a kind of cluster.
@@ -55,6 +57,8 @@ func (m machine) choose() (mode, string, error) {
 		return "", "", fmt.Errorf("CLUSTER=%s: it must be host, kind, sim or existing", m.wanted)
 	}
 	switch {
+	case m.kubeconfig != "" && m.kubeconfig == host.Kubeconfig():
+		return onHost, "KEELSON_KUBECONFIG names the cluster of this machine", nil
 	case m.kubeconfig != "":
 		return existing, "KEELSON_KUBECONFIG names it", nil
 	case m.isRootLinux:

@@ -222,3 +222,16 @@ func (s *Suite) HasEvent(name, reason, text string) bool {
 	s.Helper()
 	return s.countEvents(name, reason, text) > 0
 }
+
+// Scale writes the scale subresource, as kubectl scale and autoscalers do.
+func (s *Suite) Scale(object k8s.Object, replicas int) {
+	s.Helper()
+	patch := k8s.Patch{PatchType: types.MergePatchType, Data: fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas)}
+	require.NoError(s, s.Resources.PatchSubresource(s.Context(), object, "scale", patch))
+}
+
+// IsGone says that an object is not there any more.
+func (s *Suite) IsGone(object k8s.Object) bool {
+	s.Helper()
+	return apierrors.IsNotFound(s.Resources.Get(s.Context(), object.GetName(), object.GetNamespace(), object))
+}

@@ -6,8 +6,11 @@ package support
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -132,3 +135,9 @@ func JSON(value any) string {
 	}
 	return string(raw)
 }
+
+// SortedKeys are the keys of a map in their order.
+func SortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Settle waits for the writes that follow a rollout, such as the node agent's report of the last container.
+func Settle() { time.Sleep(3 * time.Second) }

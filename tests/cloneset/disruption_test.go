@@ -1,0 +1,64 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
+
+	"github.com/keelson/keelson/tests/support"
+)
+
+// duringARollout begins a slow rollout of five Pods, disrupts it, and checks that it goes on to its end without losing a Pod.
+func duringARollout(t *testing.T, disrupt func(*support.Suite)) {
+	t.Helper()
+	s := support.BeginAlone(t)
+	s.Create(support.MakeCloneSet("web").Replicas(5).MaxUnavailable("1").GracePeriod(1).Obj())
+	s.WaitReady("web")
+	before := s.Pods(web)
+	witness := s.Watch(web)
+	setImage(s, "web", support.ImageV2)
+	s.Eventually("the rollout is in its middle", func() bool { return s.CloneSet("web").Status.UpdatedReplicas >= 2 })
+	disrupt(s)
+	s.WaitFor("web", "all Pods are updated", isUpdated(5))
+	after := s.Pods(web)
+	requireSamePods(t, before, after)
+	for name, pod := range after {
+		assert.EqualValues(t, 1, restarts(pod, "main"), "restarts of %s", name)
+	}
+	assert.GreaterOrEqual(t, witness.Least(), 4)
+}
+
+func TestTheControllersMayBeKilledInARollout(t *testing.T) {
+	duringARollout(t, func(s *support.Suite) {
+		for range 3 {
+			killControllers(s)
+			time.Sleep(2 * time.Second)
+		}
+	})
+}
+
+// killControllers deletes all Pods of the controllers without grace: the kubelets send SIGKILL.
+func killControllers(s *support.Suite) {
+	s.Helper()
+	var list corev1.PodList
+	selector := resources.WithLabelSelector("control-plane=controller-manager")
+	require.NoError(s, s.Resources.WithNamespace("kruise-system").List(s.Context(), &list, selector))
+	require.NotEmpty(s, list.Items)
+	for i := range list.Items {
+		require.NoError(s, s.Resources.Delete(s.Context(), &list.Items[i], resources.WithGracePeriod(0)))
+	}
+}
+
+func TestTheAPIServerMayRestartInARollout(t *testing.T) {
+	duringARollout(t, func(s *support.Suite) {
+		require.NoError(s, support.RestartAPIServer(context.WithoutCancel(s.Context())))
+	})
+}

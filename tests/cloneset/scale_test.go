@@ -1,0 +1,250 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
+
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/tests/support"
+)
+
+func replicas(s *support.Suite, n string) {
+	s.Helper()
+	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"replicas":`+n+`}}`)
+}
+
+func isAvailable(n int32) func(*kruisev1beta1.CloneSet) bool {
+	return func(set *kruisev1beta1.CloneSet) bool {
+		return set.Status.Replicas == n && set.Status.AvailableReplicas == n
+	}
+}
+
+func TestScalingOutAddsPodsWithTheirMarks(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(2).Obj())
+	set := s.WaitReady("web")
+	replicas(s, "6")
+	s.WaitFor("web", "six Pods are available", isAvailable(6))
+	for name, pod := range s.Pods(web) {
+		assert.Equal(t, "web-"+pod.Labels[kruisev1beta1.CloneSetInstanceIDKey], name)
+		assert.Equal(t, set.Status.UpdateRevision, pod.Labels[appsv1.ControllerRevisionHashLabelKey])
+		assert.Equal(t, strings.TrimPrefix(set.Status.UpdateRevision, "web-"), pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey])
+		assert.Equal(t, "Normal", pod.Labels["lifecycle.apps.kruise.io/state"])
+		assert.Equal(t, set.UID, metav1.GetControllerOf(&pod).UID)
+		assert.Contains(t, pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: "InPlaceUpdateReady"})
+	}
+	assert.True(t, s.HasEvent("web", "SuccessfulCreate", ""))
+}
+
+func TestScalingInDeletesTheLeastUsefulPodsFirst(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(4).Obj())
+	s.WaitReady("web")
+	// Two Pods cost little; of the others one was asked to go.
+	names := sortedNames(s.Pods(web))
+	for _, name := range names[:2] {
+		s.Patch(&corev1.Pod{}, name, `{"metadata":{"annotations":{"controller.kubernetes.io/pod-deletion-cost":"-10"}}}`)
+	}
+	replicas(s, "2")
+	s.WaitFor("web", "two Pods are left", isAvailable(2))
+	assert.Equal(t, names[2:], sortedNames(s.Pods(web)), "a low deletion cost goes first")
+	assert.True(t, s.HasEvent("web", "SuccessfulDelete", names[0]))
+
+	replicas(s, "0")
+	set := s.WaitReady("web")
+	assert.Zero(t, set.Status.Replicas, "scaled to nothing is Ready")
+}
+
+func TestAPodThatCannotRunGoesBeforeOneThatServes(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(2).Obj())
+	s.WaitReady("web")
+	good := sortedNames(s.Pods(web))
+	// The third Pod comes from a template whose image is missing.
+	rolling(s, "web", `{"partition":2}`)
+	setImage(s, "web", support.ImageMissing)
+	replicas(s, "3")
+	s.WaitFor("web", "a Pod that cannot run", func(set *kruisev1beta1.CloneSet) bool {
+		return set.Status.Replicas == 3 && set.Status.UpdatedReplicas == 1 && set.Status.AvailableReplicas == 2
+	})
+	rolling(s, "web", `{"partition":2}`)
+	replicas(s, "2")
+	s.WaitFor("web", "two Pods are left", isAvailable(2))
+	assert.Equal(t, good, sortedNames(s.Pods(web)))
+}
+
+func TestTheScaleSubresourceScales(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(1).Obj())
+	set := s.WaitReady("web")
+	s.Scale(set, 3)
+	set = s.WaitFor("web", "three Pods are available", isAvailable(3))
+	assert.Equal(t, web, set.Status.LabelSelector)
+}
+
+func TestASpecifiedPodIsReplaced(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(3).MaxUnavailable("1").Obj())
+	s.WaitReady("web")
+	victim := sortedNames(s.Pods(web))[0]
+	witness := s.Watch(web)
+	s.Patch(&corev1.Pod{}, victim, `{"metadata":{"labels":{"apps.kruise.io/specified-delete":"true"}}}`)
+	s.Eventually("it is gone and another is there", func() bool {
+		pods := s.Pods(web)
+		_, there := pods[victim]
+		return !there && len(pods) == 3
+	})
+	s.WaitFor("web", "three Pods are available", isAvailable(3))
+	assert.GreaterOrEqual(t, witness.Least(), 2)
+}
+
+func TestAdoptionAndRelease(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(2).Obj())
+	s.WaitReady("web")
+	released := sortedNames(s.Pods(web))[0]
+	s.Patch(&corev1.Pod{}, released, `{"metadata":{"labels":{"app":"elsewhere"}}}`)
+	s.WaitFor("web", "a Pod takes its place", isAvailable(2))
+	other := s.Pods("app=elsewhere")[released]
+	assert.Nil(t, metav1.GetControllerOf(&other), "a Pod that no longer matches is released, not deleted")
+
+	s.Patch(&corev1.Pod{}, released, `{"metadata":{"labels":{"app":"web"}}}`)
+	s.Eventually("it is adopted again, and one Pod is too many", func() bool {
+		pods := s.Pods(web)
+		if len(pods) != 2 {
+			return false
+		}
+		for _, pod := range pods {
+			if metav1.GetControllerOf(&pod) == nil {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func TestASetThatIsDeletedAndMadeAgainKeepsItsOrphans(t *testing.T) {
+	s := support.Begin(t)
+	set := support.MakeCloneSet("web").Replicas(2).Obj()
+	s.Create(set)
+	s.WaitReady("web")
+	before := s.Pods(web)
+	require.NoError(t, s.Resources.Delete(t.Context(), set, resources.WithDeletePropagation(string(metav1.DeletePropagationOrphan))))
+	s.Eventually("the Pods are orphans", func() bool {
+		for _, pod := range s.Pods(web) {
+			if metav1.GetControllerOf(&pod) != nil {
+				return false
+			}
+		}
+		return true
+	})
+	s.Eventually("the set is gone", func() bool { return s.IsGone(set) })
+	s.Create(support.MakeCloneSet("web").Replicas(2).Obj())
+	s.WaitReady("web")
+	requireSamePods(t, before, s.Pods(web))
+}
+
+func sortedNames(pods map[string]corev1.Pod) []string {
+	return support.SortedKeys(pods)
+}
+
+func TestRevisionsHaveNumbersNamesAndALimit(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(1).History(2).Obj())
+	first := s.WaitReady("web").Status.UpdateRevision
+	for _, image := range []string{support.ImageV2, support.ImageV3, "keelson/sleeper:v1", "keelson/sleeper:v2"} {
+		setImage(s, "web", image)
+		s.WaitFor("web", "updated to "+image, isUpdated(1))
+	}
+	s.Eventually("the history holds its limit beside the revision in use", func() bool { return len(revisions(s)) == 3 })
+	for _, rev := range revisions(s) {
+		assert.Equal(t, rev.Name, "web-"+rev.Labels["controller-revision.kubernetes.io/hash"])
+		assert.Contains(t, string(rev.Data.Raw), `"$patch":"replace"`)
+		assert.NotEqual(t, first, rev.Name, "the oldest goes first")
+	}
+
+	setImage(s, "web", support.ImageV3)
+	set := s.WaitFor("web", "back at an older image", isUpdated(1))
+	newest := int64(0)
+	for _, rev := range revisions(s) {
+		newest = max(newest, rev.Revision)
+	}
+	for _, rev := range revisions(s) {
+		if rev.Name == set.Status.UpdateRevision {
+			assert.Equal(t, newest, rev.Revision, "a template that comes back becomes the newest revision")
+		}
+	}
+	assert.Len(t, revisions(s), 3, "and makes no new one")
+}
+
+func revisions(s *support.Suite) []appsv1.ControllerRevision {
+	s.Helper()
+	var list appsv1.ControllerRevisionList
+	require.NoError(s, s.Resources.WithNamespace(s.Namespace).List(s.Context(), &list))
+	return list.Items
+}
+
+func TestRecreationKeepsToMaxUnavailable(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(4).Policy(kruisev1beta1.RecreatePodUpdatePolicyType).MaxUnavailable("1").Obj())
+	s.WaitReady("web")
+	before := s.Pods(web)
+	witness := s.Watch(web)
+	setImage(s, "web", support.ImageV2)
+	s.WaitFor("web", "all Pods are updated", isUpdated(4))
+	for name := range s.Pods(web) {
+		assert.NotContains(t, before, name)
+	}
+	assert.GreaterOrEqual(t, witness.Least(), 3)
+	assert.LessOrEqual(t, witness.Most(), 4)
+}
+
+func TestASurgeGoesBeforeTheUpdate(t *testing.T) {
+	for name, policy := range map[string]kruisev1beta1.PodUpdatePolicyType{
+		"by recreation": kruisev1beta1.RecreatePodUpdatePolicyType,
+		"in place":      kruisev1beta1.InPlaceIfPossiblePodUpdatePolicyType,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := support.Begin(t)
+			s.Create(support.MakeCloneSet("web").Replicas(3).Policy(policy).MaxUnavailable("0").MaxSurge("1").Obj())
+			s.WaitReady("web")
+			witness := s.Watch(web)
+			setImage(s, "web", support.ImageV2)
+			s.WaitFor("web", "all Pods are updated and the surge is gone", func(set *kruisev1beta1.CloneSet) bool {
+				return isUpdated(3)(set) && set.Status.Replicas == 3
+			})
+			assert.GreaterOrEqual(t, witness.Least(), 3, "nothing may be unavailable")
+			assert.Equal(t, 4, witness.Most(), "one Pod more than the replicas")
+		})
+	}
+}
+
+func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(2).Obj())
+	s.WaitReady("web")
+	support.Settle()
+	set, pods := s.CloneSet("web"), s.Pods(web)
+	s.Never("anything is written", 5*time.Second, func() bool {
+		if s.CloneSet("web").ResourceVersion != set.ResourceVersion {
+			return true
+		}
+		for name, pod := range s.Pods(web) {
+			if pods[name].ResourceVersion != pod.ResourceVersion {
+				return true
+			}
+		}
+		return false
+	})
+}
