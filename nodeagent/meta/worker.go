@@ -111,7 +111,10 @@ func (w *Worker) next(ctx context.Context) bool {
 	}
 	defer w.queue.Done(key)
 	if err := w.report(ctx, key); err != nil && ctx.Err() == nil {
-		klog.FromContext(ctx).Error(err, "Reporting containers", "pod", key.String())
+		// A conflict is nobody's fault: many write to a Pod that starts.
+		if !apierrors.IsConflict(err) {
+			klog.FromContext(ctx).Error(err, "Reporting containers", "pod", key.String())
+		}
 		w.queue.AddRateLimited(key)
 		return true
 	}
@@ -149,6 +152,7 @@ func (w *Worker) report(ctx context.Context, key cache.ObjectName) error {
 	return nil
 }
 
+// write patches one annotation. The UID makes the API server refuse it when another Pod has taken the name.
 func (w *Worker) write(ctx context.Context, pod *corev1.Pod, value string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid": pod.UID, "annotations": map[string]string{pub.RuntimeContainerMetaKey: value},
@@ -157,8 +161,7 @@ func (w *Worker) write(ctx context.Context, pod *corev1.Pod, value string) error
 		return fmt.Errorf("encoding the report: %w", err)
 	}
 	_, err = w.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	// The Pod is gone, or another has its name: that one has an event of its own.
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {

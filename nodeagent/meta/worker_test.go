@@ -1,0 +1,212 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package meta_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/keelson/keelson/api/apps/pub"
+)
+
+// TestWiring asks whether watch, permissions and patches work on a real API server. The agent has the token of a Pod on node-a, with the rights that
+// the bundle gives it.
+func TestWiring(t *testing.T) {
+	w := startWorld(t)
+	w.awaitPolicy(t)
+	for name, run := range map[string]func(*testing.T, *world){
+		"what runs is reported, and reported again after a restart":    reports,
+		"a report that cannot be read is replaced":                     heals,
+		"a runtime that does not answer for a while is asked again":    retries,
+		"Pods of other nodes and of other workloads are left alone":    leavesOthers,
+		"what happened while the agent was down is reported afterward": backFills,
+		"a restart where all is reported writes nothing":               restartsQuietly,
+		"events that change no container cost no call of the runtime":  asksSeldom,
+	} {
+		t.Run(name, func(t *testing.T) { run(t, w) })
+	}
+	t.Run("the agent may write", func(t *testing.T) { admits(t, w) })
+}
+
+func reports(t *testing.T, w *world) {
+	pod := w.createPod(t, "node-a", ours)
+	w.startAgent(t)
+	w.runtime.Set(string(pod.UID), container("main", "m1", 0, 0))
+	w.setStatus(t, pod, "containerd://m1", 0)
+	w.eventuallyReports(t, pod, mainAlone)
+
+	w.runtime.Set(string(pod.UID), container("main", "m1", 0, 0), container("main", "m2", 5, 1))
+	w.setStatus(t, pod, "containerd://m2", 1)
+	w.eventuallyReports(t, pod, `{"containers":[{"name":"main","containerID":"containerd://m2","restartCount":1,"hashes":{"plainHash":51966}}]}`)
+	assert.Equal(t, "kept", w.read(t, pod).Annotations["theirs"])
+}
+
+func heals(t *testing.T, w *world) {
+	w.startAgent(t)
+	for _, garbage := range []string{"{", "", "[]", `{"containers":[{"restartCount":"many"}]}`} {
+		pod := w.createPod(t, "node-a", ours, func(p *corev1.Pod) { p.Annotations[pub.RuntimeContainerMetaKey] = garbage })
+		w.runtime.Set(string(pod.UID), container("main", "m1", 0, 0))
+		w.setStatus(t, pod, "containerd://m1", 0)
+		w.eventuallyReports(t, pod, mainAlone)
+
+		w.patch(t, pod, fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, pub.RuntimeContainerMetaKey, garbage))
+		w.eventuallyReports(t, pod, mainAlone)
+	}
+}
+
+func retries(t *testing.T, w *world) {
+	w.runtime.Fail(errors.New("not now"))
+	defer w.runtime.Fail(nil)
+	pod := w.createPod(t, "node-a", ours)
+	w.runtime.Set(string(pod.UID), container("main", "m1", 0, 0))
+	before := w.runtime.Calls()
+	w.startAgent(t)
+	require.Eventually(t, func() bool { return w.runtime.Calls() > before }, 10*time.Second, 20*time.Millisecond)
+	assert.Equal(t, pod.ResourceVersion, w.read(t, pod).ResourceVersion)
+	w.runtime.Fail(nil)
+	w.eventuallyReports(t, pod, mainAlone)
+}
+
+func leavesOthers(t *testing.T, w *world) {
+	mine := w.createPod(t, "node-a", ours)
+	others := []*corev1.Pod{
+		w.createPod(t, "node-b", ours),
+		w.createPod(t, "", ours),
+		w.createPod(t, "node-a"),
+		w.createPod(t, "node-a", ours, func(p *corev1.Pod) { p.Finalizers = []string{"test.keelson.io/look"} }),
+	}
+	ending := others[3]
+	require.NoError(t, w.admin.CoreV1().Pods(ending.Namespace).Delete(t.Context(), ending.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(30))}))
+	others[3] = w.read(t, ending)
+	for _, pod := range append(others, mine) {
+		w.runtime.Set(string(pod.UID), container("main", "m1", 0, 0))
+	}
+	w.startAgent(t)
+	w.eventuallyReports(t, mine, mainAlone)
+	for _, pod := range others {
+		assert.Equal(t, pod.ResourceVersion, w.read(t, pod).ResourceVersion, pod.Spec.NodeName)
+	}
+	w.patch(t, ending, `{"metadata":{"finalizers":null}}`)
+}
+
+func backFills(t *testing.T, w *world) {
+	stop := w.startAgent(t)
+	old := w.createPod(t, "node-a", ours)
+	w.runtime.Set(string(old.UID), container("main", "m1", 0, 0))
+	w.setStatus(t, old, "containerd://m1", 0)
+	w.eventuallyReports(t, old, mainAlone)
+	stop()
+
+	w.runtime.Set(string(old.UID), container("main", "m2", 5, 1))
+	w.setStatus(t, old, "containerd://m2", 1)
+	missed := w.createPod(t, "node-a", ours)
+	w.runtime.Set(string(missed.UID), container("main", "m1", 0, 0))
+	w.setStatus(t, missed, "containerd://m1", 0)
+
+	w.startAgent(t)
+	w.eventuallyReports(t, old, `{"containers":[{"name":"main","containerID":"containerd://m2","restartCount":1,"hashes":{"plainHash":51966}}]}`)
+	w.eventuallyReports(t, missed, mainAlone)
+}
+
+func restartsQuietly(t *testing.T, w *world) {
+	pod := w.createPod(t, "node-a", ours)
+	w.runtime.Set(string(pod.UID), container("main", "m1", 0, 0))
+	stop := w.startAgent(t)
+	w.eventuallyReports(t, pod, mainAlone)
+	stop()
+	before, calls := w.read(t, pod), w.runtime.Calls()
+	w.startAgent(t)
+	require.Eventually(t, func() bool { return w.runtime.Calls() > calls }, 10*time.Second, 20*time.Millisecond)
+	time.Sleep(time.Second)
+	assert.Equal(t, before.ResourceVersion, w.read(t, pod).ResourceVersion)
+}
+
+func asksSeldom(t *testing.T, w *world) {
+	pod := w.createPod(t, "node-a", ours)
+	w.runtime.Set(string(pod.UID), container("main", "m1", 0, 0))
+	w.startAgent(t)
+	w.eventuallyReports(t, pod, mainAlone)
+	// What it wrote itself is an event, too: it looks once more.
+	time.Sleep(1500 * time.Millisecond)
+	calls := w.runtime.Calls()
+	for i := range 3 {
+		w.patch(t, pod, fmt.Sprintf(`{"metadata":{"labels":{"round":"%d"}}}`, i))
+		w.patch(t, pod, fmt.Sprintf(`{"status":{"message":"round %d"}}`, i), "status")
+	}
+	time.Sleep(1500 * time.Millisecond)
+	assert.Equal(t, calls, w.runtime.Calls())
+}
+
+// admits asks the shipped policy what the agent may write. No agent runs; the tokens are real ones.
+func admits(t *testing.T, w *world) {
+	report := fmt.Sprintf(`{"metadata":{"annotations":{%q:"new"}}}`, pub.RuntimeContainerMetaKey)
+	const justThat = "may change nothing of a Pod but its annotation apps.kruise.io/runtime-containers-meta"
+	tests := map[string]struct {
+		node      string
+		token     string
+		patch     string
+		object    bool
+		wantError string
+	}{
+		"the report of a Pod on its own node":                         {node: "node-a", patch: report},
+		"no report of a Pod on another node":                          {node: "node-b", patch: report, wantError: `this Pod is on node "node-b", the token is of node "node-a"`},
+		"no report of a Pod on no node":                               {patch: report, wantError: `this Pod is on node "", the token is of node "node-a"`},
+		"nothing with a token that names no node":                     {node: "node-a", token: w.unbound, patch: report, wantError: `the token is of no node`},
+		"nothing of a Pod on no node with a token that names none":    {token: w.unbound, patch: report, wantError: `the token is of no node`},
+		"no other annotation":                                         {node: "node-a", patch: `{"metadata":{"annotations":{"other":"new"}}}`, wantError: justThat},
+		"no other annotation beside the report":                       {node: "node-a", patch: fmt.Sprintf(`{"metadata":{"annotations":{%q:"new","theirs":"changed"}}}`, pub.RuntimeContainerMetaKey), wantError: justThat},
+		"not that an annotation of others goes":                       {node: "node-a", patch: `{"metadata":{"annotations":{"theirs":null}}}`, wantError: justThat},
+		"no label":                                                    {node: "node-a", patch: `{"metadata":{"labels":{"other":"new"}}}`, wantError: justThat},
+		"no finalizer":                                                {node: "node-a", patch: `{"metadata":{"finalizers":["test.keelson.io/look"]}}`, wantError: justThat},
+		"no status":                                                   {node: "node-a", patch: `{"status":{"phase":"Failed"}}`, wantError: justThat},
+		"no condition":                                                {node: "node-a", patch: `{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`, wantError: justThat},
+		"no Pod that has another UID than the one that was looked at": {node: "node-a", patch: `{"metadata":{"uid":"other"}}`, wantError: "metadata.uid: Invalid value"},
+		"nothing but the status subresource":                          {node: "node-a", patch: report, object: true, wantError: `cannot patch resource "pods"`},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod := w.createPod(t, tc.node, ours)
+			client := w.bound
+			if tc.token != "" {
+				client = w.clientWith(t, tc.token)
+			}
+			var subresources []string
+			if !tc.object {
+				subresources = []string{"status"}
+			}
+			_, err := client.CoreV1().Pods(pod.Namespace).Patch(t.Context(), pod.Name, types.StrategicMergePatchType, []byte(tc.patch), metav1.PatchOptions{}, subresources...)
+			if tc.wantError == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, tc.wantError)
+			assert.True(t, apierrors.IsForbidden(err) || apierrors.IsInvalid(err), "%v", err)
+			assert.Equal(t, pod.ResourceVersion, w.read(t, pod).ResourceVersion)
+		})
+	}
+	t.Run("and the policy binds nobody else", func(t *testing.T) {
+		w.patch(t, w.createPod(t, "node-b", ours), `{"status":{"phase":"Running"}}`, "status")
+	})
+}
+
+// awaitPolicy waits until the API server follows the policy.
+func (w *world) awaitPolicy(t *testing.T) {
+	t.Helper()
+	pod := w.createPod(t, "node-b", ours)
+	w.eventually(t, "the policy is followed", func(ctx context.Context) (bool, string) {
+		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"new"}}}`, pub.RuntimeContainerMetaKey)
+		_, err := w.bound.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+		return apierrors.IsForbidden(err), fmt.Sprint(err)
+	})
+}
