@@ -132,7 +132,8 @@ func (v *view) updateBudget(limit int, to *appsv1.ControllerRevision) updateBudg
 			continue
 		}
 		b.unavailable++
-		if revision.Matches(f.Revision, to.Name) {
+		// A Pod that is about to be deleted may wait for others to serve: if it counted as moving, they might wait for it in turn.
+		if !v.isLeaving(f) && revision.Matches(f.Revision, to.Name) {
 			b.moving++
 		}
 	}
