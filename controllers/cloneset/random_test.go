@@ -1,0 +1,339 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/controllers/plan/sim"
+)
+
+const (
+	// seeds times stepsPerSeed is how many random steps a run of the tests takes; what follows until a world is at rest comes on top.
+	seeds        = 800
+	stepsPerSeed = 150
+	// wantSteps is what the house asks for.
+	wantSteps = 100_000
+	// restTurns is how long a world of at most eight Pods may need to come to rest, once nobody disturbs it.
+	restTurns = 1500
+)
+
+// TestRandom lets users, kubelets, faults and the controllers loose on small worlds in seeded random order. The invariants are checked after every
+// write; in the end the user stops, and the world must come to what the spec says. SIM_SEED=n replays one seed and prints its script;
+// SIM_SEEDS=n tries n worlds instead of those of every run.
+func TestRandom(t *testing.T) {
+	if replay := os.Getenv("SIM_SEED"); replay != "" {
+		seed, err := strconv.ParseUint(replay, 10, 64)
+		require.NoError(t, err)
+		c := newChaos(seed)
+		problem := c.run()
+		t.Log("\n" + c.Script.String())
+		require.Empty(t, problem)
+		return
+	}
+	steps, worlds := 0, uint64(seeds)
+	if more := os.Getenv("SIM_SEEDS"); more != "" {
+		var err error
+		worlds, err = strconv.ParseUint(more, 10, 64)
+		require.NoError(t, err)
+	}
+	for seed := range worlds {
+		c := newChaos(seed)
+		problem := c.run()
+		steps += c.steps
+		require.Empty(t, problem, "SIM_SEED=%d go test ./controllers/cloneset -run TestRandom -v replays it; the script ends so:\n%s",
+			seed, c.Script.Tail(60))
+	}
+	require.GreaterOrEqual(t, steps, wantSteps, "too few random steps to say anything")
+	t.Logf("%d random steps in %d worlds", steps, worlds)
+}
+
+// chaos is one random world.
+type chaos struct {
+	*sim.Play
+	rand       *rand.Rand
+	controller *simulated
+	steps      int
+}
+
+func newChaos(seed uint64) *chaos {
+	random := rand.New(rand.NewPCG(seed, 0x6b65656c))
+	world := sim.NewWorld()
+	world.Script = &sim.Script{}
+	world.Chance = random
+	world.Images["app:gone"] = sim.Image{Missing: true}
+	world.Images["app:bad"] = sim.Image{Crashes: true}
+	world.Images["app:v4"] = sim.Image{Digest: "same"}
+	world.Images["app:v5"] = sim.Image{Digest: "same"}
+	if random.IntN(2) == 0 {
+		world.Faults = sim.Faults{sim.Conflict: 20, sim.Refusal: 10, sim.LostAnswer: 10, sim.Kill: 20}
+	}
+	c := &chaos{rand: random, controller: simulate(MakeCloneSet("web").Sidecar("proxy:v1").Obj())}
+	c.controller.policy.ShortHash = random.IntN(4) == 0
+	c.controller.policy.PartitionRollback = random.IntN(4) == 0
+	c.Play = sim.NewPlay(world, c.controller)
+	for range 6 {
+		c.edit()
+	}
+	return c
+}
+
+// run plays until the end, or until the first problem.
+func (c *chaos) run() string {
+	for range stepsPerSeed {
+		c.steps++
+		c.step()
+		if len(c.Breaches()) > 0 {
+			return c.Breaches()[0].String()
+		}
+	}
+	return c.calm()
+}
+
+func (c *chaos) step() {
+	switch n := c.rand.IntN(100); {
+	case n < 40:
+		c.Reconcile()
+	case n < 82:
+		if steps := c.Steps(); len(steps) > 0 {
+			c.TakeStep(steps[c.rand.IntN(len(steps))])
+		} else {
+			c.Reconcile()
+		}
+	case n < 87:
+		c.Pause(seconds(1 + c.rand.IntN(4)))
+	case n < 92:
+		c.edit()
+	default:
+		c.meddle()
+	}
+}
+
+// meddle lets somebody or something touch a single Pod.
+func (c *chaos) meddle() {
+	all := c.Pods()
+	if len(all) == 0 {
+		return
+	}
+	pod := all[c.rand.IntN(len(all))]
+	switch c.rand.IntN(6) {
+	case 0:
+		c.Script.Tell("somebody", "deletes %s", pod.Name)
+		c.DeletePod(pod.Name)
+	case 1:
+		c.Falter(pod)
+	case 2:
+		c.Script.Tell("somebody", "marks %s for deletion", pod.Name)
+		c.Edit(pod.Name, func(p *corev1.Pod) { p.Labels[kruisev1beta1.SpecifiedDeleteKey] = "true" })
+	case 3:
+		key := c.one(pub.InPlaceUpdateStateKey, pub.InPlaceUpdateGraceKey)
+		if pod.Labels[pub.LifecycleStateKey] == string(pub.LifecycleStateUpdating) {
+			// NOTE: what a running update has to wait for is lost with its state: a story of its own tells how that ends.
+			key = pub.InPlaceUpdateGraceKey
+		}
+		garbage := c.one("{", "[]", "7")
+		c.Script.Tell("somebody", "writes garbage into %s of %s", key, pod.Name)
+		c.Edit(pod.Name, func(p *corev1.Pod) { p.Annotations[key] = garbage })
+	default:
+		key := []string{"hold-delete", "hold-update"}[c.rand.IntN(2)]
+		if _, isHeld := pod.Labels[key]; isHeld {
+			c.Script.Tell("hook", "lets go of %s (%s)", pod.Name, key)
+			c.Edit(pod.Name, func(p *corev1.Pod) { delete(p.Labels, key) })
+			return
+		}
+		c.Script.Tell("hook", "holds %s (%s)", pod.Name, key)
+		c.Edit(pod.Name, func(p *corev1.Pod) { p.Labels[key] = "yes" })
+	}
+}
+
+// edit changes the spec to another legal one.
+func (c *chaos) edit() {
+	c.controller.Edit(func(set *kruisev1beta1.CloneSet) {
+		c.Script.Tell("user", "%s", c.change(&builder{set}))
+		legalize(set)
+	})
+}
+
+func (c *chaos) change(b *builder) string {
+	switch c.rand.IntN(14) {
+	case 0, 1:
+		n := c.rand.IntN(9)
+		b.Replicas(int32(n))
+		return fmt.Sprintf("scales to %d", n)
+	case 2, 3, 4:
+		image := c.one("app:v1", "app:v2", "app:v3", "app:v4", "app:v5", "app:gone", "app:bad")
+		b.Image(image)
+		return "sets the image to " + image
+	case 5:
+		b.set.Spec.Template.Spec.Containers[1].Image = c.one("proxy:v1", "proxy:v2")
+		return "sets the image of the sidecar to " + b.set.Spec.Template.Spec.Containers[1].Image
+	case 6:
+		return c.changeTemplate(b)
+	case 7, 8:
+		return c.changePolicy(b)
+	case 9:
+		value := c.one("0", "1", "2", "5", "20%", "50%", "90%", "100%")
+		b.Partition(value)
+		return "sets the partition to " + value
+	case 10:
+		value := c.one("0", "1", "2", "20%", "50%", "100%")
+		b.MaxUnavailable(value)
+		return "sets maxUnavailable to " + value
+	case 11:
+		value := c.one("0", "1", "2", "30%")
+		b.MaxSurge(value)
+		return "sets maxSurge to " + value
+	default:
+		return c.changeTiming(b)
+	}
+}
+
+func (c *chaos) one(values ...string) string { return values[c.rand.IntN(len(values))] }
+
+// changeTemplate changes metadata, which can be done in place, or the environment, which cannot.
+func (c *chaos) changeTemplate(b *builder) string {
+	value := c.one("one", "two")
+	if c.rand.IntN(2) == 0 {
+		b.set.Spec.Template.Labels = map[string]string{"app": "web", "tier": value}
+		return "sets the label tier of the template to " + value
+	}
+	b.set.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "MODE", Value: value}}
+	return "sets the environment variable MODE to " + value
+}
+
+func (c *chaos) changePolicy(b *builder) string {
+	rolling := b.rolling()
+	switch c.rand.IntN(8) {
+	case 0, 1:
+		rolling.PodUpdatePolicy = kruisev1beta1.RecreatePodUpdatePolicyType
+	case 2, 3, 4:
+		b.InPlaceIfPossible()
+	case 5:
+		b.InPlaceOnly()
+	case 6:
+		b.set.Spec.UpdateStrategy.Type = kruisev1beta1.OnDeleteCloneSetUpdateStrategyType
+		return "sets the type to OnDelete"
+	default:
+		b.set.Spec.UpdateStrategy.Type = kruisev1beta1.RollingUpdateCloneSetUpdateStrategyType
+		return "sets the type to RollingUpdate"
+	}
+	return "sets the policy to " + string(rolling.PodUpdatePolicy)
+}
+
+func (c *chaos) changeTiming(b *builder) string {
+	switch c.rand.IntN(4) {
+	case 0:
+		n := int32(5 * c.rand.IntN(3))
+		b.MinReadySeconds(n)
+		return fmt.Sprintf("sets minReadySeconds to %d", n)
+	case 1:
+		n := int32(3 * c.rand.IntN(3))
+		b.GracePeriodSeconds(n)
+		return fmt.Sprintf("sets gracePeriodSeconds to %d", n)
+	case 2:
+		b.rolling().Paused = !b.rolling().Paused
+		return fmt.Sprintf("sets paused to %t", b.rolling().Paused)
+	default:
+		return c.changeHooks(b)
+	}
+}
+
+func (c *chaos) changeHooks(b *builder) string {
+	if b.set.Spec.Lifecycle != nil {
+		b.set.Spec.Lifecycle = nil
+		return "removes the hooks"
+	}
+	b.Lifecycle(pub.Lifecycle{
+		PreDelete:     &pub.LifecycleHook{LabelsHandler: map[string]string{"hold-delete": "yes"}},
+		InPlaceUpdate: &pub.LifecycleHook{LabelsHandler: map[string]string{"hold-update": "yes"}},
+	})
+	return "sets the hooks"
+}
+
+// legalize keeps the spec within what the schema lets in.
+func legalize(set *kruisev1beta1.CloneSet) {
+	rolling := set.Spec.UpdateStrategy.RollingUpdate
+	isZero := func(v *intstr.IntOrString) bool { return v == nil || v.String() == "0" }
+	if rolling.PodUpdatePolicy == kruisev1beta1.InPlaceOnlyPodUpdatePolicyType {
+		rolling.MaxSurge = nil
+	}
+	if rolling.MaxUnavailable != nil && isZero(rolling.MaxUnavailable) && isZero(rolling.MaxSurge) {
+		rolling.MaxUnavailable = nil
+	}
+}
+
+// calm ends all trouble, with a last wish that can be fulfilled, and says what is wrong with the world that comes of it.
+func (c *chaos) calm() string {
+	c.Faults, c.Chance = nil, nil
+	c.Script.Scene("the user wants one thing more, and all trouble ends")
+	c.controller.Edit(func(set *kruisev1beta1.CloneSet) {
+		b := (&builder{set}).Image(c.one("app:v1", "app:v2", "app:v3", "app:v4"))
+		b.rolling().Paused = false
+		set.Spec.Lifecycle = nil
+		set.Spec.UpdateStrategy.Type = kruisev1beta1.RollingUpdateCloneSetUpdateStrategyType
+	})
+	if !c.Settle(restTurns) || len(c.Breaches()) > 0 {
+		return c.Breaches()[0].String()
+	}
+	return c.judge()
+}
+
+// judge compares a world at rest with what was wished for.
+func (c *chaos) judge() string {
+	promise := c.controller.Promise(c.World)
+	tally := promise.Tally(c.Pods(), c.Now)
+	isInPlaceOnly := c.controller.set.Spec.UpdateStrategy.RollingUpdate.PodUpdatePolicy == kruisev1beta1.InPlaceOnlyPodUpdatePolicyType
+	wantUpdated := promise.Replicas - promise.Partition
+	if (isInPlaceOnly || promise.Partition > 0) && c.keepsBroken() {
+		// NOTE: the spec itself keeps Pods that cannot work; others may wait for them for ever.
+		return ""
+	}
+	switch {
+	case tally.Active != promise.Replicas:
+		return fmt.Sprintf("at rest there are %d Pods of %d", tally.Active, promise.Replicas)
+	case tally.Updated < wantUpdated && !isInPlaceOnly:
+		return fmt.Sprintf("at rest %d Pods are updated of %d", tally.Updated, wantUpdated)
+	case tally.UpdatedAvailable < tally.Updated:
+		return fmt.Sprintf("at rest %d updated Pods are available of %d", tally.UpdatedAvailable, tally.Updated)
+	}
+	return c.judgePods()
+}
+
+// keepsBroken says that there are Pods whose image cannot work.
+func (c *chaos) keepsBroken() bool {
+	for _, pod := range c.Pods() {
+		for i := range pod.Spec.Containers {
+			if image := c.Images[pod.Spec.Containers[i].Image]; image.Missing || image.Crashes {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// judgePods looks for Pods that work and are not let to.
+func (c *chaos) judgePods() string {
+	promise := c.controller.Promise(c.World)
+	for _, pod := range c.Pods() {
+		works := true
+		for i := range pod.Spec.Containers {
+			container := &pod.Spec.Containers[i]
+			works = works && c.Runs(pod, container.Name) == container.Image
+		}
+		if works && promise.Tally([]*corev1.Pod{pod}, c.Now).Available == 0 {
+			return fmt.Sprintf("at rest %s works and is not available", pod.Name)
+		}
+	}
+	return ""
+}
