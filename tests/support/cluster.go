@@ -117,6 +117,25 @@ func Deploy(ctx context.Context, overlay string) error {
 	return err
 }
 
+// Render is an overlay as it is applied, with images built from this checkout.
+func Render(ctx context.Context, overlay string) ([]byte, error) {
+	return run(ctx, ".", ".ci/render", overlay)
+}
+
+// Kubectl runs kubectl with a manifest on its standard input, and returns what it printed.
+func Kubectl(ctx context.Context, manifest []byte, args ...string) (string, error) {
+	path, err := run(ctx, ".", ".ci/tool", "kubectl")
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, string(bytes.TrimSpace(path)), args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+os.Getenv(KubeconfigEnv))
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(manifest), &out, &out
+	err = cmd.Run()
+	return out.String(), err
+}
+
 func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
 	root, err := root()
 	if err != nil {

@@ -135,3 +135,6 @@ func (b *CloneSetBuilder) Deadline(seconds int32) *CloneSetBuilder {
 	b.set.Spec.ProgressDeadlineSeconds = &seconds
 	return b
 }
+
+// Text is a percentage, or whatever else a user writes in quotes.
+func Text(value string) intstr.IntOrString { return intstr.FromString(value) }

@@ -65,6 +65,10 @@ func Main(m *testing.M, overlay string) {
 			return ctx, Deploy(ctx, overlay)
 		},
 	)
+	// Who runs many suites deployed an overlay for all of them, and finds it again.
+	if deployed := os.Getenv(DeployedEnv); deployed != "" && deployed != overlay {
+		testenv.Finish(func(ctx context.Context, _ *envconf.Config) (context.Context, error) { return ctx, Deploy(ctx, deployed) })
+	}
 	os.Exit(testenv.Run(m))
 }
 

@@ -1,0 +1,161 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package install_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/tests/support"
+)
+
+func TestBadInputIsRefusedWithTheField(t *testing.T) {
+	s := support.Begin(t)
+	for name, tc := range map[string]struct {
+		change func(*kruisev1beta1.CloneSet)
+		want   string
+	}{
+		"a selector that does not match the template": {
+			change: func(set *kruisev1beta1.CloneSet) { set.Spec.Template.Labels = map[string]string{"app": "other"} },
+			want:   "template.metadata.labels",
+		},
+		"an image without a name": {
+			change: func(set *kruisev1beta1.CloneSet) { set.Spec.Template.Spec.Containers[0].Image = "" },
+			want:   "spec.template.spec.containers[0].image",
+		},
+		"a container name that is none": {
+			change: func(set *kruisev1beta1.CloneSet) { set.Spec.Template.Spec.Containers[0].Name = "NOT_A_NAME" },
+			want:   "spec.template.spec.containers[0].name",
+		},
+		"a mount of a volume that is not there": {
+			change: func(set *kruisev1beta1.CloneSet) {
+				set.Spec.Template.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}
+			},
+			want: "spec.template.spec.containers[0].volumeMounts[0].name",
+		},
+		"a partition that is a number in quotes": {
+			change: func(set *kruisev1beta1.CloneSet) {
+				value := support.Text("5")
+				set.Spec.UpdateStrategy.RollingUpdate.Partition = &value
+			},
+			want: "spec.updateStrategy.rollingUpdate.partition",
+		},
+		"a maxSurge with letters": {
+			change: func(set *kruisev1beta1.CloneSet) {
+				value := support.Text("120%x")
+				set.Spec.UpdateStrategy.RollingUpdate.MaxSurge = &value
+			},
+			want: "spec.updateStrategy.rollingUpdate.maxSurge",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := support.MakeCloneSet("web").Obj()
+			tc.change(set)
+			set.Namespace = s.Namespace
+			require.ErrorContains(t, s.Resources.Create(t.Context(), set), tc.want)
+		})
+	}
+	t.Run("a selector that changes", func(t *testing.T) {
+		set := support.MakeCloneSet("changes").Replicas(0).Obj()
+		set.Namespace = s.Namespace
+		require.NoError(t, s.Resources.Create(t.Context(), set))
+		set.Spec.Selector.MatchLabels = map[string]string{"app": "other"}
+		set.Spec.Template.Labels = map[string]string{"app": "other"}
+		require.ErrorContains(t, s.Resources.Update(t.Context(), set), "spec.selector")
+	})
+	t.Run("the old version through the same rules", func(t *testing.T) {
+		beta := support.MakeCloneSet("old").Obj()
+		set := &kruisev1alpha1.CloneSet{ObjectMeta: metav1.ObjectMeta{Name: "old", Namespace: s.Namespace}}
+		set.Spec.Selector = beta.Spec.Selector
+		set.Spec.Template = beta.Spec.Template
+		set.Spec.Template.Labels = map[string]string{"app": "other"}
+		require.ErrorContains(t, s.Resources.Create(t.Context(), set), "template.metadata.labels")
+	})
+}
+
+func TestAClaimTemplateMayBeMounted(t *testing.T) {
+	s := support.Begin(t)
+	set := support.MakeCloneSet("web").Replicas(0).Obj()
+	set.Spec.Template.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}
+	set.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
+	s.Create(set)
+}
+
+func TestAResetOfTheTrustIsRestored(t *testing.T) {
+	s := support.Begin(t)
+	const name = "kruise-validating-webhook-configuration"
+	hooks := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	require.NoError(t, s.Resources.Get(t.Context(), name, "", hooks))
+	require.NotEmpty(t, hooks.Webhooks[0].ClientConfig.CABundle)
+	before := hooks.Webhooks[0].ClientConfig.CABundle
+	hooks.Webhooks[0].ClientConfig.CABundle = nil
+	require.NoError(t, s.Resources.Update(t.Context(), hooks))
+	s.Eventually("it is restored", func() bool {
+		require.NoError(t, s.Resources.Get(t.Context(), name, "", hooks))
+		return string(hooks.Webhooks[0].ClientConfig.CABundle) == string(before)
+	})
+}
+
+// agent is a client that is taken for the node agent of a node; without a node, for somebody with a stolen token.
+func agent(s *support.Suite, node string) kubernetes.Interface {
+	s.Helper()
+	config := rest.CopyConfig(s.Resources.GetConfig())
+	config.Impersonate = rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:kruise-system:kruise-daemon",
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:kruise-system", "system:authenticated"},
+	}
+	if node != "" {
+		config.Impersonate.Extra = map[string][]string{"authentication.kubernetes.io/node-name": {node}}
+	}
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(s, err)
+	return client
+}
+
+func TestTheNodeAgentWritesOneAnnotationOfItsOwnPodsAlone(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(1).Obj())
+	s.WaitReady("web")
+	for _, pod := range s.Pods("app=web") {
+		const report = `{"metadata":{"annotations":{"apps.kruise.io/runtime-containers-meta":"{}"}}}`
+		patch := func(node, body, subresource string) error {
+			_, err := agent(s, node).CoreV1().Pods(s.Namespace).Patch(
+				t.Context(), pod.Name, types.StrategicMergePatchType, []byte(body), metav1.PatchOptions{}, subresource)
+			return err
+		}
+		require.NoError(t, patch(pod.Spec.NodeName, report, "status"), "its own Pod")
+		require.ErrorContains(t, patch("another-node", report, "status"), "node", "a Pod of another node")
+		require.Error(t, patch("", report, "status"), "a token without a node")
+		require.Error(t, patch(pod.Spec.NodeName, `{"metadata":{"labels":{"a":"b"}}}`, "status"), "a label")
+		require.Error(t, patch(pod.Spec.NodeName, `{"status":{"phase":"Failed"}}`, "status"), "the status itself")
+		require.Error(t, patch(pod.Spec.NodeName, report, ""), "the Pod beside its status")
+		require.Error(t, agent(s, pod.Spec.NodeName).CoreV1().Pods(s.Namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}), "deletion")
+		_, err := agent(s, pod.Spec.NodeName).CoreV1().Secrets("kruise-system").List(t.Context(), metav1.ListOptions{})
+		assert.Error(t, err, "Secrets")
+		s.Eventually("the real agent puts its report back", func() bool {
+			now := s.Pods("app=web")[pod.Name]
+			return now.Annotations["apps.kruise.io/runtime-containers-meta"] != "{}"
+		})
+	}
+}
+
+func TestTheControllersCannotReadSecrets(t *testing.T) {
+	s := support.Begin(t)
+	for _, account := range []string{"kruise-manager", "kruise-webhook", "kruise-daemon"} {
+		out, err := support.Kubectl(t.Context(), nil, "auth", "can-i", "list", "secrets", "--all-namespaces", "--as=system:serviceaccount:kruise-system:"+account)
+		assert.Error(t, err, "%s: %s", account, out)
+		assert.Contains(t, out, "no")
+	}
+	_ = s
+}
