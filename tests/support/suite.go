@@ -67,7 +67,9 @@ func Main(m *testing.M, overlay string) {
 	)
 	// Who runs many suites deployed an overlay for all of them, and finds it again.
 	if deployed := os.Getenv(DeployedEnv); deployed != "" && deployed != overlay {
-		testenv.Finish(func(ctx context.Context, _ *envconf.Config) (context.Context, error) { return ctx, Deploy(ctx, deployed) })
+		testenv.Finish(func(ctx context.Context, _ *envconf.Config) (context.Context, error) {
+			return ctx, Deploy(ctx, deployed)
+		})
 	}
 	os.Exit(testenv.Run(m))
 }
