@@ -86,9 +86,14 @@ func (v *view) restoreImages(p *inplace.Patch, f *pods.Facts) {
 		return
 	}
 	spec := inplace.Spec{Images: map[string]string{}}
-	for i := range template.Spec.Containers {
-		p.Image(template.Spec.Containers[i].Name, template.Spec.Containers[i].Image)
-		spec.Images[template.Spec.Containers[i].Name] = template.Spec.Containers[i].Image
+	for i := range f.Pod.Spec.Containers {
+		for j := range template.Spec.Containers {
+			now, wanted := &f.Pod.Spec.Containers[i], &template.Spec.Containers[j]
+			if now.Name == wanted.Name && now.Image != wanted.Image {
+				p.Image(wanted.Name, wanted.Image)
+				spec.Images[wanted.Name] = wanted.Image
+			}
+		}
 	}
 	p.Remember(f, spec)
 }

@@ -6,6 +6,7 @@ package inplace
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,16 +52,22 @@ type metadataPatch struct {
 	} `json:"metadata"`
 }
 
-// Begin writes the start of an update in place. It fails only when the state cannot be encoded.
+// Begin writes the start of an update in place. It fails only when the state cannot be encoded. An update that is still running is overtaken:
+// the new one also waits for the containers that the old one restarts.
+//
+//	r1 -> r2 changes main and sidecar; before they restart, r3 changes main alone => complete when main and sidecar have restarted
 func Begin(f *pods.Facts, t Target, now time.Time) ([]plan.Change, error) {
-	mark, err := marked(f, t, now)
+	left := unfinished(f)
+	mark, err := marked(f, t, left, now)
 	if err != nil {
 		return nil, err
 	}
 	if !t.Spec.RestartsContainers() {
 		mark.Labels(t.Spec.Labels)
 		mark.Annotations(t.Spec.Annotations)
-		mark.State(t.After, now)
+		if len(left) == 0 {
+			mark.State(t.After, now)
+		}
 		return []plan.Change{mark.Change()}, nil
 	}
 	mark.State(pub.LifecycleStateUpdating, now)
@@ -100,16 +107,17 @@ func holdBack(f *pods.Facts, t Target, mark *Patch, now time.Time) ([]plan.Chang
 	return []plan.Change{mark.Change()}, nil
 }
 
-// marked notes on the Pod which revision it goes to and from what its containers come.
-func marked(f *pods.Facts, t Target, now time.Time) (*Patch, error) {
+// marked notes on the Pod which revision it goes to and from what its containers come, those included that are left of the update before.
+func marked(f *pods.Facts, t Target, left map[string]pub.InPlaceUpdateContainerStatus, now time.Time) (*Patch, error) {
 	stamp := metav1.NewTime(now.UTC().Truncate(time.Second))
 	state := pub.InPlaceUpdateState{
 		Revision:        t.Revision,
 		UpdateTimestamp: stamp,
-		UpdateImages:    t.Spec.RestartsContainers(),
+		UpdateImages:    t.Spec.RestartsContainers() || len(left) > 0,
 	}
+	state.LastContainerStatuses = left
 	if t.Spec.RestartsContainers() {
-		state.LastContainerStatuses = lastStatuses(f, t.Spec)
+		state.LastContainerStatuses = joined(left, lastStatuses(f, t.Spec))
 		state.ContainerBatchesRecord = []pub.InPlaceUpdateContainerBatch{{Timestamp: stamp, Containers: t.Spec.Containers()}}
 	}
 	raw, err := json.Marshal(state)
@@ -136,6 +144,13 @@ func lastStatuses(f *pods.Facts, spec Spec) map[string]pub.InPlaceUpdateContaine
 		}
 	}
 	return last
+}
+
+func joined(base, over map[string]pub.InPlaceUpdateContainerStatus) map[string]pub.InPlaceUpdateContainerStatus {
+	out := make(map[string]pub.InPlaceUpdateContainerStatus, len(base)+len(over))
+	maps.Copy(out, base)
+	maps.Copy(out, over)
+	return out
 }
 
 // drained takes the Pod out of its endpoints. It is not needed for a Pod without the gate, or one that is drained already.

@@ -30,23 +30,40 @@ func Complete(f *pods.Facts) plan.Verdict {
 		return plan.Yes()
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.InPlace.LastContainerStatuses)) {
-		spec, status := container(f.Pod, name), containerStatus(f.Pod, name)
-		if spec == nil {
-			continue
+		if v := followed(f, name); !v.OK {
+			return v
 		}
-		if status == nil {
-			return plan.No(ReasonWaiting, "container %s has not started", name)
-		}
-		last := f.InPlace.LastContainerStatuses[name]
-		if status.ImageID != "" && status.ImageID != last.ImageID || isSameImage(spec.Image, status.Image) || isReported(f.Pod, spec, status) {
-			continue
-		}
-		if w := status.State.Waiting; w != nil && w.Reason != "" {
-			return plan.No(ReasonWaiting, "container %s: %s", name, w.Reason)
-		}
-		return plan.No(ReasonWaiting, "container %s still runs %s", name, status.Image)
 	}
 	return plan.Yes()
+}
+
+// followed says whether one container runs what the update asked for.
+func followed(f *pods.Facts, name string) plan.Verdict {
+	spec, status := container(f.Pod, name), containerStatus(f.Pod, name)
+	if spec == nil {
+		return plan.Yes()
+	}
+	if status == nil {
+		return plan.No(ReasonWaiting, "container %s has not started", name)
+	}
+	last := f.InPlace.LastContainerStatuses[name]
+	if status.ImageID != "" && status.ImageID != last.ImageID || isSameImage(spec.Image, status.Image) || isReported(f.Pod, spec, status) {
+		return plan.Yes()
+	}
+	if w := status.State.Waiting; w != nil && w.Reason != "" {
+		return plan.No(ReasonWaiting, "container %s: %s", name, w.Reason)
+	}
+	return plan.No(ReasonWaiting, "container %s still runs %s", name, status.Image)
+}
+
+// unfinished are the containers that a running update still waits for, with what they come from.
+func unfinished(f *pods.Facts) map[string]pub.InPlaceUpdateContainerStatus {
+	if f.InPlace == nil || !isUnderWay(f) {
+		return nil
+	}
+	left := maps.Clone(f.InPlace.LastContainerStatuses)
+	maps.DeleteFunc(left, func(name string, _ pub.InPlaceUpdateContainerStatus) bool { return followed(f, name).OK })
+	return left
 }
 
 func container(pod *corev1.Pod, name string) *corev1.Container {

@@ -94,14 +94,14 @@ func nextHeld(f *pods.Facts, now time.Time) Step {
 	return Step{Kind: Apply, apply: p, Message: "the grace period is over"}
 }
 
-// Remember notes from what the containers of a running update come, as of now: one that has started for the first time since the update began has
+// Remember notes from what the containers that are about to change come, as of now: one that has started for the first time since the update began has
 // not followed by that.
 func (p *Patch) Remember(f *pods.Facts, spec Spec) {
 	if f.InPlace == nil {
 		return
 	}
 	state := *f.InPlace
-	state.LastContainerStatuses = lastStatuses(f, spec)
+	state.LastContainerStatuses = joined(state.LastContainerStatuses, lastStatuses(f, spec))
 	raw, err := json.Marshal(state)
 	if err != nil {
 		// NOTE: what was just decoded encodes.
