@@ -123,6 +123,8 @@ type simulated struct {
 	facts  map[string]*pods.Facts
 	// seen is what the last plan looked at.
 	seen cloneset.Snapshot
+	// isReversed turns the order of the cache, which is chance, round before each plan.
+	isReversed bool
 }
 
 var _ sim.Controller = &simulated{}
@@ -144,6 +146,10 @@ func (s *simulated) snapshot(w *sim.World) cloneset.Snapshot {
 	}
 	for _, pod := range w.Pods() {
 		snapshot.Pods = append(snapshot.Pods, s.read(pod))
+	}
+	if s.isReversed = !s.isReversed; s.isReversed {
+		slices.Reverse(snapshot.Pods)
+		slices.Reverse(snapshot.Revisions)
 	}
 	return snapshot
 }

@@ -108,6 +108,21 @@ func troubleStories() map[string]story {
 				assert.Equal(s.t, 3, s.Tally().UpdatedAvailable)
 			},
 		},
+		"the state of a running update is lost": {
+			set: three().Obj(),
+			play: func(s *stage) {
+				s.Given("three Pods of app:v1")
+				s.User("sets the image to app:v2", func(b *builder) { b.Image("app:v2") })
+				s.Reconcile()
+				s.Reconcile()
+				s.Script.Scene("somebody writes garbage over the state of web-a")
+				s.Edit("web-a", func(pod *corev1.Pod) { pod.Annotations[pub.InPlaceUpdateStateKey] = "garbage" })
+				s.Rest()
+				assert.Equal(s.t, 3, s.Tally().UpdatedAvailable)
+			},
+			// NOTE: nobody knows any more what the Pod waits for; to end too early is better than to wait for ever.
+			allowed: []string{sim.ReadyWhenFollowed},
+		},
 		"annotations that cannot be read are reported once and healed": {
 			set: three().GracePeriodSeconds(5).Obj(),
 			play: func(s *stage) {

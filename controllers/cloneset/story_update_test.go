@@ -87,6 +87,44 @@ func updateStories() map[string]story {
 			// COMPAT: an update counts as complete when the image ID has changed, to whatever. The second image does that, too.
 			allowed: []string{sim.ReadyWhenFollowed},
 		},
+		"a third revision that changes less still waits for what the second changed": {
+			set: MakeCloneSet("web").Replicas(2).Sidecar("proxy:v1").InPlaceIfPossible().Obj(),
+			play: func(s *stage) {
+				s.Given("two Pods of app:v1 with proxy:v1")
+				s.User("sets app:v2 and proxy:v2", func(b *builder) {
+					b.Image("app:v2").set.Spec.Template.Spec.Containers[1].Image = "proxy:v2"
+				})
+				s.Reconcile()
+				s.Reconcile()
+				s.User("sets app:v3 and keeps proxy:v2", func(b *builder) { b.Image("app:v3") })
+				s.Reconcile()
+				s.Reconcile()
+				s.User("adds a label to the template", func(b *builder) {
+					b.set.Spec.Template.Labels = map[string]string{"app": "web", "tier": "front"}
+				})
+				s.Rest()
+				assert.Equal(s.t, 2, s.Tally().UpdatedAvailable)
+			},
+		},
+		"a Pod that waits for its deletion serves on when it is needed again": {
+			set: MakeCloneSet("web").Replicas(2).Lifecycle(pub.Lifecycle{
+				PreDelete: &pub.LifecycleHook{LabelsHandler: map[string]string{"hold-delete": "yes"}},
+			}).Obj(),
+			play: func(s *stage) {
+				s.Given("two Pods of app:v1")
+				before := s.UIDs()
+				for _, pod := range s.names() {
+					s.Edit(pod, func(pod *corev1.Pod) { pod.Labels["hold-delete"] = "yes" })
+				}
+				s.User("scales to 1; the Pod to delete is held", func(b *builder) { b.Replicas(1) })
+				s.Rest()
+				assert.Equal(s.t, 1, s.Tally().Available)
+				s.User("scales to 2 again", func(b *builder) { b.Replicas(2) })
+				s.Rest()
+				assert.Equal(s.t, 2, s.Tally().Available)
+				assert.Equal(s.t, before, s.UIDs(), "no Pod is replaced")
+			},
+		},
 		"hooks hold a Pod until its user lets go": {
 			set: MakeCloneSet("web").Replicas(2).InPlaceIfPossible().MaxUnavailable("1").Lifecycle(pub.Lifecycle{
 				PreDelete:     &pub.LifecycleHook{LabelsHandler: map[string]string{"hold-delete": "yes"}},
