@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
@@ -52,7 +53,7 @@ func run(ctx context.Context, f flags) error {
 	for _, sentence := range f.derivedGates {
 		logger.Info("Feature gate changed by another", "rule", sentence)
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
+	config, err := clusterConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
@@ -76,6 +77,14 @@ func run(ctx context.Context, f flags) error {
 		group.Go(func() error { return serve(ctx, f.metricsAddr, metrics) })
 	}
 	return group.Wait()
+}
+
+// clusterConfig is that of the Pod that this runs in, unless KUBECONFIG names a file.
+func clusterConfig() (*rest.Config, error) {
+	if path := os.Getenv("KUBECONFIG"); path != "" {
+		return clientcmd.BuildConfigFromFlags("", path)
+	}
+	return rest.InClusterConfig()
 }
 
 // health answers /livez while the program runs, and /readyz when the Pods of the node are known. /healthz is the published name of the latter.

@@ -34,6 +34,9 @@ const settleIn = time.Second
 // workers is how many Pods are looked at at once.
 const workers = 5
 
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
+
 // Worker reports for the Pods of one node. Make one with New.
 type Worker struct {
 	client   kubernetes.Interface
