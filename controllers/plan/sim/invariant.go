@@ -101,21 +101,16 @@ func checkSurplusOnly(_ *World, p Promise, write Write) string {
 
 // INVARIANT: it never brings more Pods to the update revision than the partition lets it. Those created beyond the replicas come on top.
 func checkPartitionKept(w *World, p Promise, write Write) string {
-	if p.CurrentRevision == p.UpdateRevision {
+	before, after := p.Tally(write.Before, w.Now), p.Tally(write.After, w.Now)
+	if p.CurrentRevision == p.UpdateRevision || after.Updated <= before.Updated {
 		return ""
 	}
-	before, after := p.Tally(write.Before, w.Now), p.Tally(write.After, w.Now)
-	limit := p.Replicas - p.Partition
-	if write.Action.Verb == plan.Create {
-		limit += p.MaxSurge
-	}
-	oldBefore, oldAfter := before.Active-before.Updated, after.Active-after.Updated
+	name, old, limit := write.Action.Object.GetName(), after.Active-after.Updated, p.Replicas-p.Partition+p.MaxSurge
 	switch {
-	case after.Updated > before.Updated && write.Action.Verb == plan.Patch && oldAfter < oldBefore && oldAfter < p.Partition:
-		return fmt.Sprintf("updating %s: old Pods %d -> %d, but the partition is %d", write.Action.Object.GetName(), oldBefore, oldAfter, p.Partition)
-	case after.Updated > before.Updated && after.Updated > limit:
-		return fmt.Sprintf("%s %s: updated Pods %d -> %d, but the partition of %d lets there be %d",
-			write.Action.Verb, write.Action.Object.GetName(), before.Updated, after.Updated, p.Partition, limit)
+	case write.Action.Verb == plan.Patch && old < p.Partition:
+		return fmt.Sprintf("updating %s: %d old Pods are left, but the partition is %d", name, old, p.Partition)
+	case write.Action.Verb == plan.Create && after.Updated > limit:
+		return fmt.Sprintf("creating %s: %d Pods are updated, but the partition of %d lets there be %d", name, after.Updated, p.Partition, limit)
 	default:
 		return ""
 	}

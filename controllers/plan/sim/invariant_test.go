@@ -1,0 +1,176 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/sim"
+)
+
+// TestInvariantsCatch lets a toy do once what it must not, in a world with three Pods that serve.
+func TestInvariantsCatch(t *testing.T) {
+	hook := &pub.LifecycleHook{LabelsHandler: map[string]string{"held": "yes"}}
+	hold := func(pod *corev1.Pod) { pod.Labels["held"] = "yes" }
+	for sentence, tc := range map[string]struct {
+		promise sim.Promise
+		before  func(p *sim.Play)
+		actions func(w *sim.World) []plan.Action
+		want    string
+	}{
+		"taking a Pod when none may be missing": {
+			actions: func(w *sim.World) []plan.Action { return []plan.Action{patchStatus(w.Pod("toy-a"), gateClosed)} },
+			want:    sim.AvailableFloor,
+		},
+		"taking one more Pod when too few serve for another reason": {
+			promise: sim.Promise{MaxUnavailable: 1},
+			before:  func(p *sim.Play) { p.Falter(p.Pod("toy-b")) },
+			actions: func(w *sim.World) []plan.Action { return []plan.Action{patchStatus(w.Pod("toy-a"), gateClosed)} },
+			want:    sim.AvailableFloor,
+		},
+		"creating a Pod too many": {
+			promise: sim.Promise{MaxSurge: 1},
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{create(makePod("toy-x", "app:v1")), create(makePod("toy-y", "app:v1"))}
+			},
+			want: sim.SurgeCeiling,
+		},
+		"deleting a Pod that is not too many": {
+			promise: sim.Promise{MaxUnavailable: 1},
+			actions: func(w *sim.World) []plan.Action { return []plan.Action{remove(w.Pod("toy-a"))} },
+			want:    sim.SurplusOnly,
+		},
+		"updating more than the partition lets": {
+			promise: sim.Promise{MaxUnavailable: 3, Partition: 3, UpdateRevision: "toy-2", CurrentRevision: "toy-1"},
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{patch(w.Pod("toy-a"), `{"metadata":{"labels":{"controller-revision-hash":"toy-2"}}}`)}
+			},
+			want: sim.PartitionKept,
+		},
+		"deleting a Pod that is held": {
+			promise: sim.Promise{MaxUnavailable: 1, Lifecycle: &pub.Lifecycle{PreDelete: hook}, IsNamed: func(*corev1.Pod) bool { return true }},
+			before:  func(p *sim.Play) { p.Edit("toy-a", hold) },
+			actions: func(w *sim.World) []plan.Action { return []plan.Action{remove(w.Pod("toy-a"))} },
+			want:    sim.HooksRespected,
+		},
+		"updating a Pod that is held": {
+			promise: sim.Promise{MaxUnavailable: 1, Lifecycle: &pub.Lifecycle{InPlaceUpdate: hook}},
+			before:  func(p *sim.Play) { p.Edit("toy-a", hold) },
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{patch(w.Pod("toy-a"), `{"metadata":{"labels":{"controller-revision-hash":"toy-2"}}}`)}
+			},
+			want: sim.HooksRespected,
+		},
+		"giving a Pod another revision while its update is held back": {
+			before: func(p *sim.Play) {
+				p.Edit("toy-a", func(pod *corev1.Pod) { pod.Annotations = map[string]string{pub.InPlaceUpdateGraceKey: "{}"} })
+			},
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{patch(w.Pod("toy-a"), `{"metadata":{"labels":{"controller-revision-hash":"toy-2"}}}`)}
+			},
+			want: sim.OneChangeAtOnce,
+		},
+		"changing an image under load": {
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{patch(w.Pod("toy-a"), `{"spec":{"containers":[{"name":"main","image":"app:v2"}]}}`)}
+			},
+			want: sim.DrainedFirst,
+		},
+		"calling a Pod ready that runs something else": {
+			before: func(p *sim.Play) {
+				p.Edit("toy-a", func(pod *corev1.Pod) {
+					pod.Spec.Containers[0].Image = "app:v2"
+					pod.Status.Conditions = nil
+				})
+			},
+			actions: func(w *sim.World) []plan.Action { return []plan.Action{patchStatus(w.Pod("toy-a"), gateOpen)} },
+			want:    sim.ReadyWhenFollowed,
+		},
+		"writing what is there already": {
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{patch(w.Pod("toy-a"), `{"metadata":{"labels":{"controller-revision-hash":"toy-1"}}}`)}
+			},
+			want: sim.NoIdleWrite,
+		},
+		"two actions for one Pod": {
+			promise: sim.Promise{MaxUnavailable: 3},
+			actions: func(w *sim.World) []plan.Action {
+				a := patch(w.Pod("toy-a"), `{"metadata":{"labels":{"x":"y"}}}`)
+				return []plan.Action{a, a}
+			},
+			want: sim.OneActionPerPod,
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			play, c := running(t, 3)
+			if tc.before != nil {
+				tc.before(play)
+			}
+			c.promise = tc.promise
+			c.plan = func(w *sim.World) plan.Decision { return plan.Decision{Actions: tc.actions(w)} }
+			play.Reconcile()
+			assert.Equal(t, []string{tc.want}, names(play.Breaches()), "%v", play.Breaches())
+
+			play, c = running(t, 3)
+			if tc.before != nil {
+				tc.before(play)
+			}
+			c.promise, play.Allowed = tc.promise, []string{tc.want}
+			c.plan = func(w *sim.World) plan.Decision { return plan.Decision{Actions: tc.actions(w)} }
+			play.Reconcile()
+			assert.Empty(t, play.Breaches(), "a breach that is declared is accepted")
+		})
+	}
+}
+
+func TestInvariantsOfDecisions(t *testing.T) {
+	t.Run("a plan that says something else each time", func(t *testing.T) {
+		play, c := running(t, 1)
+		n := 0
+		c.plan = func(*sim.World) plan.Decision {
+			n++
+			return plan.Decision{Wake: plan.Wake{After: time.Duration(n)}}
+		}
+		play.Reconcile()
+		assert.Equal(t, []string{sim.PlanIsPure}, names(play.Breaches()))
+	})
+	t.Run("a plan that has the same event to tell for ever", func(t *testing.T) {
+		play, c := running(t, 1)
+		c.plan = func(*sim.World) plan.Decision { return plan.Decision{Events: []plan.Event{{Reason: "Bored"}}} }
+		assert.True(t, play.Settle(10))
+		assert.Equal(t, []string{sim.RestIsEmpty}, names(play.Breaches()))
+	})
+	t.Run("a plan that never comes to rest", func(t *testing.T) {
+		play, c := running(t, 1)
+		c.plan = func(w *sim.World) plan.Decision {
+			return plan.Decision{Actions: []plan.Action{patch(w.Pod("toy-a"), `{"metadata":{"labels":{"turn":"`+w.Pod("toy-a").ResourceVersion+`"}}}`)}}
+		}
+		assert.False(t, play.Settle(50))
+		assert.Equal(t, []string{sim.NoLivelock}, names(play.Breaches()))
+	})
+	t.Run("what a kubelet or a user does is no breach", func(t *testing.T) {
+		play, _ := running(t, 2)
+		play.Falter(play.Pod("toy-a"))
+		play.DeletePod("toy-b")
+		assert.True(t, play.Settle(100))
+		assert.Empty(t, play.Breaches())
+		assert.Contains(t, play.Script.String(), "kubelet     finds toy-a/main not ready\n")
+		assert.True(t, strings.HasSuffix(play.Script.String(), "\n"))
+	})
+}
+
+func names(breaches []sim.Breach) []string {
+	var all []string
+	for _, b := range breaches {
+		all = append(all, b.Invariant)
+	}
+	return all
+}

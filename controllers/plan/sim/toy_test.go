@@ -1,0 +1,97 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sim_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/sim"
+)
+
+// toy is the smallest controller: it keeps so many Pods of one image. A test may give it a plan of its own.
+type toy struct {
+	replicas int
+	image    string
+	promise  sim.Promise
+	plan     func(w *sim.World) plan.Decision
+}
+
+func (t *toy) Plan(w *sim.World) plan.Decision {
+	if t.plan != nil {
+		return t.plan(w)
+	}
+	var d plan.Decision
+	pods := w.Pods()
+	for _, id := range w.FreshIDs(max(t.replicas-len(pods), 0)) {
+		d.Act(create(makePod("toy-"+id, t.image)))
+	}
+	return d
+}
+
+func (t *toy) Report(*sim.World, plan.Decision, plan.Outcome) bool { return false }
+
+func (t *toy) Promise(*sim.World) sim.Promise {
+	t.promise.Replicas = t.replicas
+	return t.promise
+}
+
+func (t *toy) Counts(w *sim.World) string {
+	return fmt.Sprintf("available %d", t.promise.Tally(w.Pods(), w.Now).Available)
+}
+
+// makePod has two containers and the readiness gate.
+func makePod(name, image string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", Labels: map[string]string{"controller-revision-hash": "toy-1"}},
+		Spec: corev1.PodSpec{
+			ReadinessGates: []corev1.PodReadinessGate{{ConditionType: pub.InPlaceUpdateReady}},
+			Containers:     []corev1.Container{{Name: "main", Image: image}, {Name: "side", Image: "side:v1"}},
+		},
+	}
+}
+
+func create(pod *corev1.Pod) plan.Action { return plan.Action{Verb: plan.Create, Object: pod} }
+
+func remove(pod *corev1.Pod) plan.Action { return plan.Action{Verb: plan.Delete, Object: pod} }
+
+func patch(pod *corev1.Pod, bodies ...string) plan.Action {
+	a := plan.Action{Verb: plan.Patch, Object: pod}
+	for _, body := range bodies {
+		a.Changes = append(a.Changes, plan.Change{Patch: []byte(body)})
+	}
+	return a
+}
+
+func patchStatus(pod *corev1.Pod, body string) plan.Action {
+	return plan.Action{Verb: plan.Patch, Object: pod, Changes: []plan.Change{{Subresource: "status", Patch: []byte(body)}}}
+}
+
+const (
+	gateOpen   = `{"status":{"conditions":[{"type":"InPlaceUpdateReady","status":"True"}]}}`
+	gateClosed = `{"status":{"conditions":[{"type":"InPlaceUpdateReady","status":"False"},{"type":"Ready","status":"False"}]}}`
+)
+
+// running is a world with so many Pods that serve, toy-a and so on.
+func running(t *testing.T, n int) (*sim.Play, *toy) {
+	t.Helper()
+	w := sim.NewWorld()
+	w.Script = &sim.Script{}
+	c := &toy{replicas: n, image: "app:v1"}
+	play := sim.NewPlay(w, c)
+	require.True(t, play.Settle(100))
+	for _, pod := range w.Pods() {
+		_, err := w.Perform(plan.Decision{Actions: []plan.Action{patchStatus(pod, gateOpen)}})
+		require.NoError(t, err)
+	}
+	require.True(t, play.Settle(100))
+	require.Equal(t, n, c.promise.Tally(w.Pods(), w.Now).Available)
+	return play, c
+}
