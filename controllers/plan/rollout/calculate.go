@@ -115,10 +115,11 @@ func (in Input) available() int {
 	return n
 }
 
-// pending is how many old Pods are too many, and how many new ones are missing; both are negative in a rollback.
+// pending is how many old Pods are too many, and how many new ones are missing; both are negative in a rollback. A new Pod that is to be deleted
+// is missing already: it may have to wait until the last old one, which does not serve, is updated.
 func (in Input) pending(old, updated tally) (tooManyOld, tooFewNew int) {
 	tooManyOld = old.active - in.Partition
-	tooFewNew = in.Replicas - in.Partition - updated.active
+	tooFewNew = in.Replicas - in.Partition - (updated.active - updated.toDelete)
 	if !in.Rollback {
 		return max(tooManyOld, 0), max(tooFewNew, 0)
 	}

@@ -90,6 +90,10 @@ func TestCalculate(t *testing.T) {
 				rollout.Pod{New: true, PreparingDelete: true}, updatedPod(true)),
 			want: rollout.Result{UpdateMaxUnavailable: 2},
 		},
+		"an old Pod that does not serve is updated though the named new one still does": {
+			in:   input(limits{replicas: 2, surge: 1}, toDelete(true), oldPod(false), updatedPod(true)),
+			want: rollout.Result{Update: 1, UpdateMaxUnavailable: 1},
+		},
 		"with two unavailable allowed a named Pod is deleted at once": {
 			in:   input(limits{replicas: 3, unavailable: 2, surge: 1}, updatedPod(false), toDelete(true), updatedPod(true)),
 			want: rollout.Result{DeleteAvailable: 1, UpdateMaxUnavailable: 2},
