@@ -127,12 +127,16 @@ func (c *chaos) meddle() {
 		return
 	}
 	pod := all[c.rand.IntN(len(all))]
-	switch c.rand.IntN(6) {
+	switch c.rand.IntN(7) {
 	case 0:
 		c.Script.Tell("somebody", "deletes %s", pod.Name)
 		c.DeletePod(pod.Name)
 	case 1:
 		c.Falter(pod)
+	case 4:
+		if pod.DeletionTimestamp == nil && pod.Spec.NodeName != "" && c.rand.IntN(2) == 0 {
+			c.Evict(pod.Name)
+		}
 	case 2:
 		c.Script.Tell("somebody", "marks %s for deletion", pod.Name)
 		c.Edit(pod.Name, func(p *corev1.Pod) { p.Labels[kruisev1beta1.SpecifiedDeleteKey] = "true" })
@@ -166,7 +170,7 @@ func (c *chaos) edit() {
 }
 
 func (c *chaos) change(b *builder) string {
-	switch c.rand.IntN(14) {
+	switch c.rand.IntN(15) {
 	case 0, 1:
 		n := c.rand.IntN(9)
 		b.Replicas(int32(n))
@@ -194,6 +198,8 @@ func (c *chaos) change(b *builder) string {
 		value := c.one("0", "1", "2", "30%")
 		b.MaxSurge(value)
 		return "sets maxSurge to " + value
+	case 12:
+		return c.changeScaling(b)
 	default:
 		return c.changeTiming(b)
 	}
@@ -231,8 +237,32 @@ func (c *chaos) changePolicy(b *builder) string {
 	return "sets the policy to " + string(rolling.PodUpdatePolicy)
 }
 
-func (c *chaos) changeTiming(b *builder) string {
+// changeScaling changes how Pods are added and removed, and what is kept of them.
+func (c *chaos) changeScaling(b *builder) string {
+	scaling := &b.set.Spec.ScaleStrategy
 	switch c.rand.IntN(4) {
+	case 0:
+		scaling.ExcludePreparingDelete = !scaling.ExcludePreparingDelete
+		return fmt.Sprintf("sets excludePreparingDelete to %t", scaling.ExcludePreparingDelete)
+	case 1:
+		value := c.one("1", "3", "50%")
+		scaling.MaxUnavailable = numberOrPart(value)
+		return "sets scaleStrategy.maxUnavailable to " + value
+	case 2:
+		n := int32(c.rand.IntN(3))
+		b.RevisionHistoryLimit(n)
+		return fmt.Sprintf("sets revisionHistoryLimit to %d", n)
+	default:
+		scaling.PodsToDelete = nil
+		if all := c.Pods(); len(all) > 0 {
+			scaling.PodsToDelete = []string{all[c.rand.IntN(len(all))].Name, "web-unknown"}
+		}
+		return fmt.Sprintf("sets podsToDelete to %v", scaling.PodsToDelete)
+	}
+}
+
+func (c *chaos) changeTiming(b *builder) string {
+	switch c.rand.IntN(5) {
 	case 0:
 		n := int32(5 * c.rand.IntN(3))
 		b.MinReadySeconds(n)
@@ -242,6 +272,10 @@ func (c *chaos) changeTiming(b *builder) string {
 		b.GracePeriodSeconds(n)
 		return fmt.Sprintf("sets gracePeriodSeconds to %d", n)
 	case 2:
+		deadline := int32(20)
+		b.set.Spec.ProgressDeadlineSeconds = &deadline
+		return fmt.Sprintf("sets progressDeadlineSeconds to %d", deadline)
+	case 3:
 		b.rolling().Paused = !b.rolling().Paused
 		return fmt.Sprintf("sets paused to %t", b.rolling().Paused)
 	default:
@@ -253,6 +287,10 @@ func (c *chaos) changeHooks(b *builder) string {
 	if b.set.Spec.Lifecycle != nil {
 		b.set.Spec.Lifecycle = nil
 		return "removes the hooks"
+	}
+	if c.rand.IntN(4) == 0 {
+		b.Lifecycle(pub.Lifecycle{PreNormal: &pub.LifecycleHook{LabelsHandler: map[string]string{"hold-update": "yes"}}})
+		return "sets a preNormal hook"
 	}
 	b.Lifecycle(pub.Lifecycle{
 		PreDelete:     &pub.LifecycleHook{LabelsHandler: map[string]string{"hold-delete": "yes"}},
@@ -281,6 +319,7 @@ func (c *chaos) calm() string {
 		b := (&builder{set}).Image(c.one("app:v1", "app:v2", "app:v3", "app:v4"))
 		b.rolling().Paused = false
 		set.Spec.Lifecycle = nil
+		set.Spec.ScaleStrategy.MaxUnavailable = nil
 		set.Spec.UpdateStrategy.Type = kruisev1beta1.RollingUpdateCloneSetUpdateStrategyType
 	})
 	if !c.Settle(restTurns) || len(c.Breaches()) > 0 {
@@ -313,6 +352,9 @@ func (c *chaos) judge() string {
 // keepsBroken says that there are Pods whose image cannot work.
 func (c *chaos) keepsBroken() bool {
 	for _, pod := range c.Pods() {
+		if pod.Status.Phase == corev1.PodFailed {
+			continue
+		}
 		for i := range pod.Spec.Containers {
 			if image := c.Images[pod.Spec.Containers[i].Image]; image.Missing || image.Crashes {
 				return true
@@ -326,7 +368,7 @@ func (c *chaos) keepsBroken() bool {
 func (c *chaos) judgePods() string {
 	promise := c.controller.Promise(c.World)
 	for _, pod := range c.Pods() {
-		works := true
+		works := pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodFailed
 		for i := range pod.Spec.Containers {
 			container := &pod.Spec.Containers[i]
 			works = works && c.Runs(pod, container.Name) == container.Image

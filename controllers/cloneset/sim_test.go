@@ -204,6 +204,7 @@ func (s *simulated) Promise(w *sim.World) sim.Promise {
 		p.Partition = replicas - 1
 	}
 	p.UpdateRevision, p.CurrentRevision = s.revisions(w)
+	p.ExcludePreparingDelete = s.set.Spec.ScaleStrategy.ExcludePreparingDelete
 	p.IsNamed = func(pod *corev1.Pod) bool {
 		_, isMarked := pod.Labels[kruisev1beta1.SpecifiedDeleteKey]
 		return isMarked || slices.Contains(s.set.Spec.ScaleStrategy.PodsToDelete, pod.Name)

@@ -86,6 +86,18 @@ func (w *World) Falter(pod *corev1.Pod) bool {
 	return false
 }
 
+// Evict ends a Pod for good, as a node under pressure does: it stays, and counts no more.
+func (w *World) Evict(name string) {
+	w.Edit(name, func(pod *corev1.Pod) {
+		pod.Status.Phase, pod.Status.Reason = corev1.PodFailed, "Evicted"
+		for i := range pod.Status.ContainerStatuses {
+			terminated(&pod.Status.ContainerStatuses[i], w.stamp(), 137)
+		}
+		w.judge(pod)
+	})
+	w.tell("kubelet", "evicts %s", name)
+}
+
 // report writes the status of a Pod after something happened to one of its containers.
 func (w *World) report(pod *corev1.Pod, name string, change func(*corev1.ContainerStatus)) {
 	next := pod.DeepCopy()

@@ -79,11 +79,11 @@ func checkAvailableFloor(w *World, p Promise, write Write) string {
 }
 
 // INVARIANT: what this package does never lets the Pods exceed replicas + maxSurge.
-func checkSurgeCeiling(w *World, p Promise, write Write) string {
-	before, after := p.Tally(write.Before, w.Now), p.Tally(write.After, w.Now)
-	if after.Active > before.Active && after.Active > p.Replicas+p.MaxSurge {
+func checkSurgeCeiling(_ *World, p Promise, write Write) string {
+	before, after := p.counted(write.Before), p.counted(write.After)
+	if after > before && write.Action.Verb == plan.Create && after > p.Replicas+p.MaxSurge {
 		return fmt.Sprintf("creating %s: Pods %d -> %d, but there may be %d + %d",
-			write.Action.Object.GetName(), before.Active, after.Active, p.Replicas, p.MaxSurge)
+			write.Action.Object.GetName(), before, after, p.Replicas, p.MaxSurge)
 	}
 	return ""
 }

@@ -23,6 +23,8 @@ type Promise struct {
 	UpdateRevision, CurrentRevision string
 	MinReadySeconds                 int32
 	Lifecycle                       *pub.Lifecycle
+	// ExcludePreparingDelete leaves Pods that wait for their preDelete hook out of the count.
+	ExcludePreparingDelete bool
 	// IsNamed says that somebody asked for the deletion of this very Pod; nil when nobody can.
 	IsNamed func(*corev1.Pod) bool
 }
@@ -69,6 +71,18 @@ func (p Promise) isAvailable(pod *corev1.Pod, now time.Time) bool {
 func (p Promise) isUpdated(pod *corev1.Pod) bool {
 	label := pod.Labels[appsv1.ControllerRevisionHashLabelKey]
 	return label != "" && (label == p.UpdateRevision || strings.HasSuffix(p.UpdateRevision, "-"+label))
+}
+
+// counted is how many Pods count against the replicas.
+func (p Promise) counted(pods []*corev1.Pod) int {
+	n := 0
+	for _, pod := range pods {
+		isPreparing := pub.LifecycleStateType(pod.Labels[pub.LifecycleStateKey]) == pub.LifecycleStatePreparingDelete
+		if isActive(pod) && !(isPreparing && p.ExcludePreparingDelete) {
+			n++
+		}
+	}
+	return n
 }
 
 // Tally counts Pods.
