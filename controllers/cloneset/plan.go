@@ -41,6 +41,7 @@ func Plan(s Snapshot) plan.Decision {
 		d.Note(reasonInvalid, err.Error())
 		return d
 	}
+	v.explain(&d)
 	if v.keepRevision(&d) {
 		return d
 	}
@@ -49,7 +50,6 @@ func Plan(s Snapshot) plan.Decision {
 		v.update(&d)
 		v.heal(&d)
 	}
-	v.explain(&d)
 	v.truncateHistory(&d)
 	v.wake(&d)
 	return d

@@ -185,8 +185,15 @@ func (v *view) computeDifference(from string, to *appsv1.ControllerRevision) dif
 	return difference{spec: spec, verdict: verdict}
 }
 
-// template reads the template of a revision that a Pod's label names.
+// template reads the template of a revision that a Pod's label names. The wanted one is known even before it is in the history.
 func (v *view) template(label string) (*corev1.PodTemplateSpec, error) {
+	if revision.Matches(label, v.choice.Update.Name) {
+		return revision.Template(v.choice.Update)
+	}
+	// The wanted revision may not be in the history yet: its template is known all the same.
+	if revision.Matches(label, v.choice.Update.Name) {
+		return &v.Set.Spec.Template, nil
+	}
 	for _, rev := range v.history {
 		if revision.Matches(label, rev.Name) {
 			return revision.Template(rev)
