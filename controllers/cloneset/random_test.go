@@ -346,7 +346,36 @@ func (c *chaos) judge() string {
 	case tally.UpdatedAvailable < tally.Updated:
 		return fmt.Sprintf("at rest %d updated Pods are available of %d", tally.UpdatedAvailable, tally.Updated)
 	}
+	if problem := c.judgeStatus(tally); problem != "" {
+		return problem
+	}
 	return c.judgePods()
+}
+
+// judgeStatus compares what is told with what is.
+func (c *chaos) judgeStatus(tally sim.Tally) string {
+	s := c.controller.set.Status
+	told := sim.Tally{
+		Active: int(s.Replicas), Available: int(s.AvailableReplicas), Updated: int(s.UpdatedReplicas), UpdatedAvailable: int(s.UpdatedAvailableReplicas),
+	}
+	is := map[kruisev1beta1.CloneSetConditionType]bool{}
+	for _, condition := range s.Conditions {
+		is[condition.Type] = condition.Status == corev1.ConditionTrue
+	}
+	replicas := int(*c.controller.set.Spec.Replicas)
+	isComplete := tally == sim.Tally{Active: replicas, Available: replicas, Updated: replicas, UpdatedAvailable: replicas}
+	switch {
+	case told != tally:
+		return fmt.Sprintf("at rest the status tells of %+v, but there are %+v", told, tally)
+	case s.ObservedGeneration != c.controller.set.Generation:
+		return "at rest the status speaks of an old generation"
+	case isComplete && !is[kruisev1beta1.CloneSetConditionReady]:
+		return "at rest all is done, but Ready is not True"
+	case is[kruisev1beta1.CloneSetConditionReady] && (is[kruisev1beta1.CloneSetConditionReconciling] || is[kruisev1beta1.CloneSetConditionStalled]):
+		return "at rest Ready is True together with Reconciling or Stalled"
+	default:
+		return ""
+	}
 }
 
 // keepsBroken says that there are Pods whose image cannot work.
@@ -372,6 +401,10 @@ func (c *chaos) judgePods() string {
 		for i := range pod.Spec.Containers {
 			container := &pod.Spec.Containers[i]
 			works = works && c.Runs(pod, container.Name) == container.Image
+		}
+		if pod.Labels[pub.LifecycleStateKey] == string(pub.LifecycleStatePreparingUpdate) && promise.Partition > 0 {
+			// COMPAT: a Pod that was prepared for an update stays so when the partition takes the update back.
+			continue
 		}
 		if works && promise.Tally([]*corev1.Pod{pod}, c.Now).Available == 0 {
 			return fmt.Sprintf("at rest %s works and is not available", pod.Name)

@@ -43,50 +43,35 @@ func images(pod *corev1.Pod) string {
 
 // differences lists what a write changed on a Pod, but for what is of no interest to a reader, such as times.
 func (w *World) differences(old, pod *corev1.Pod) string {
-	var all []string
-	add := func(what, from, to string) {
-		switch {
-		case from == to:
-		case from == "":
-			all = append(all, fmt.Sprintf("%s %s", what, to))
-		case to == "":
-			all = append(all, fmt.Sprintf("%s %s removed", what, from))
-		default:
-			all = append(all, fmt.Sprintf("%s %s -> %s", what, from, to))
-		}
-	}
+	var all changes
 	for _, key := range keysOf(old.Labels, pod.Labels) {
-		from, to := old.Labels[key], pod.Labels[key]
-		switch key {
-		case appsv1.ControllerRevisionHashLabelKey:
-			add("revision", w.aliasOf(from), w.aliasOf(to))
-		case appsv1.DefaultDeploymentUniqueLabelKey:
-		case pub.LifecycleStateKey:
-			add("state", from, to)
-		default:
-			add(key, from, to)
-		}
+		w.differInLabel(&all, key, old.Labels[key], pod.Labels[key])
 	}
 	for _, key := range keysOf(old.Annotations, pod.Annotations) {
-		switch key {
-		case pub.LifecycleTimestampKey, pub.InPlaceUpdateStateKey:
-			add(brokenness(key, old.Annotations[key], pod.Annotations[key]))
-		case pub.InPlaceUpdateGraceKey:
-			add(held(old.Annotations[key], pod.Annotations[key]))
-		default:
-			add(key, old.Annotations[key], pod.Annotations[key])
-		}
+		all.annotation(key, old.Annotations[key], pod.Annotations[key])
 	}
 	for i := range pod.Spec.Containers {
-		add(pod.Spec.Containers[i].Name, old.Spec.Containers[i].Image, pod.Spec.Containers[i].Image)
+		all.add(pod.Spec.Containers[i].Name, old.Spec.Containers[i].Image, pod.Spec.Containers[i].Image)
 	}
 	for _, c := range pod.Status.Conditions {
-		add(string(c.Type), string(statusOf(old, c.Type)), string(c.Status))
+		all.add(string(c.Type), string(statusOf(old, c.Type)), string(c.Status))
 	}
 	if len(all) == 0 {
 		return "no difference"
 	}
 	return strings.Join(all, ", ")
+}
+
+func (w *World) differInLabel(all *changes, key, from, to string) {
+	switch key {
+	case appsv1.ControllerRevisionHashLabelKey:
+		all.add("revision", w.aliasOf(from), w.aliasOf(to))
+	case appsv1.DefaultDeploymentUniqueLabelKey:
+	case pub.LifecycleStateKey:
+		all.add("state", from, to)
+	default:
+		all.add(key, from, to)
+	}
 }
 
 func (w *World) aliasOf(revision string) string {
@@ -96,23 +81,42 @@ func (w *World) aliasOf(revision string) string {
 	return w.Alias(revision)
 }
 
-// brokenness tells of one of our annotations only that it could not be read before and is gone now.
-func brokenness(key, from, to string) (what, was, is string) {
-	if from != "" && to == "" || key == pub.InPlaceUpdateStateKey && from != "" && !json.Valid([]byte(from)) {
-		return "unreadable " + key, "value", ""
+// changes are what a write changed, in words.
+type changes []string
+
+func (c *changes) add(what, from, to string) {
+	switch {
+	case from == to:
+	case from == "":
+		*c = append(*c, what+" "+to)
+	case to == "":
+		*c = append(*c, what+" "+from+" removed")
+	default:
+		*c = append(*c, what+" "+from+" -> "+to)
 	}
-	return key, "", ""
 }
 
-// held tells whether an update is held back for its grace period, and not what is in it.
-func held(from, to string) (what, was, is string) {
-	if from == "" {
-		return "held back", "", "for the grace period"
+// annotation tells of our own annotations what they mean, and not what is in them.
+func (c *changes) annotation(key, from, to string) {
+	switch key {
+	case pub.LifecycleTimestampKey:
+	case pub.InPlaceUpdateStateKey:
+		if from != "" && (to == "" || !json.Valid([]byte(from))) {
+			c.add("unreadable "+key, "value", "")
+		}
+	case pub.InPlaceUpdateGraceKey:
+		switch {
+		case from == to:
+		case from == "":
+			c.add("held back", "", "for the grace period")
+		case to == "":
+			c.add("held back", "update", "")
+		default:
+			c.add("held back", "update", "another")
+		}
+	default:
+		c.add(key, from, to)
 	}
-	if to == "" {
-		return "held back", "update", ""
-	}
-	return "held back", "update", "another"
 }
 
 func keysOf(a, b map[string]string) []string {

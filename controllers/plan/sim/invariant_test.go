@@ -38,7 +38,7 @@ func TestInvariantsCatch(t *testing.T) {
 		},
 		"creating a Pod too many": {
 			promise: sim.Promise{MaxSurge: 1},
-			actions: func(w *sim.World) []plan.Action {
+			actions: func(*sim.World) []plan.Action {
 				return []plan.Action{create(makePod("toy-x", "app:v1")), create(makePod("toy-y", "app:v1"))}
 			},
 			want: sim.SurgeCeiling,

@@ -78,7 +78,7 @@ func (p Promise) counted(pods []*corev1.Pod) int {
 	n := 0
 	for _, pod := range pods {
 		isPreparing := pub.LifecycleStateType(pod.Labels[pub.LifecycleStateKey]) == pub.LifecycleStatePreparingDelete
-		if isActive(pod) && !(isPreparing && p.ExcludePreparingDelete) {
+		if isActive(pod) && (!isPreparing || !p.ExcludePreparingDelete) {
 			n++
 		}
 	}
