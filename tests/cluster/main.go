@@ -16,7 +16,9 @@ import (
 
 	"github.com/keelson/keelson/tests/cluster/assets"
 	"github.com/keelson/keelson/tests/cluster/host"
+	"github.com/keelson/keelson/tests/cluster/kind"
 	"github.com/keelson/keelson/tests/cluster/registry"
+	"github.com/keelson/keelson/tests/cluster/sim"
 )
 
 func main() {
@@ -32,7 +34,7 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use: "cluster", Short: "Bring up a Kubernetes cluster to try Keelson on", SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(), downCommand(), kubeconfigCommand(), statusCommand(), assetsCommand(), restartCommand(), registryCommand(), nodeCommand())
+	root.AddCommand(upCommand(), downCommand(), kubeconfigCommand(), statusCommand(), assetsCommand(), restartCommand(), registryCommand(), nodeCommand(), modeCommand(), runCommand())
 	return root
 }
 
@@ -171,7 +173,29 @@ func withMode(do func(clusterMode) error) error {
 		return do(clusterMode{
 			name: onHost, kubeconfig: host.Kubeconfig(), registry: host.Registry, up: host.Up, down: host.Down, restartAPIServer: host.RestartAPIServer,
 		})
+	case inKind:
+		return do(clusterMode{name: inKind, kubeconfig: kind.Kubeconfig(), registry: host.Registry, up: kind.Up, down: kind.Down})
 	default:
-		return fmt.Errorf("CLUSTER=%s is not there yet", chosen)
+		return do(clusterMode{name: inSim, kubeconfig: sim.Kubeconfig(), up: sim.Up, down: sim.Down, restartAPIServer: sim.RestartAPIServer})
+	}
+}
+
+func modeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "mode", Short: "Print the kind of cluster that is used here",
+		RunE: func(*cobra.Command, []string) error {
+			m, _, err := thisMachine().choose()
+			if err == nil {
+				fmt.Println(m)
+			}
+			return err
+		},
+	}
+}
+
+func runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "run NAME PROGRAM [ARGUMENT...]", Short: "Run a program beside the simulated cluster", Hidden: true, Args: cobra.MinimumNArgs(2), DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, args []string) error { return sim.Run(args[0], args[1:]) },
 	}
 }
