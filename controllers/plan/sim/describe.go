@@ -105,18 +105,20 @@ func (c *changes) annotation(key, from, to string) {
 			c.add("unreadable "+key, "value", "")
 		}
 	case pub.InPlaceUpdateGraceKey:
-		switch {
-		case from == to:
-		case from == "":
-			c.add("held back", "", "for the grace period")
-		case to == "":
-			c.add("held back", "update", "")
-		default:
-			c.add("held back", "update", "another")
+		if from != to {
+			c.add("held back", word(from, "update"), word(to, "for the grace period"))
 		}
 	default:
 		c.add(key, from, to)
 	}
+}
+
+// word stands for a value that is not shown.
+func word(value, instead string) string {
+	if value == "" {
+		return ""
+	}
+	return instead
 }
 
 func keysOf(a, b map[string]string) []string {
