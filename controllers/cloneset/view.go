@@ -190,10 +190,6 @@ func (v *view) template(label string) (*corev1.PodTemplateSpec, error) {
 	if revision.Matches(label, v.choice.Update.Name) {
 		return revision.Template(v.choice.Update)
 	}
-	// The wanted revision may not be in the history yet: its template is known all the same.
-	if revision.Matches(label, v.choice.Update.Name) {
-		return &v.Set.Spec.Template, nil
-	}
 	for _, rev := range v.history {
 		if revision.Matches(label, rev.Name) {
 			return revision.Template(rev)
