@@ -1,0 +1,40 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package process_test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/keelson/keelson/tests/cluster/process"
+)
+
+func TestAProcessIsFoundStoppedAndStartedAgain(t *testing.T) {
+	// A second table is what another run of the program has: it knows only what is on disk.
+	dir := t.TempDir()
+	if err := (process.Table{Dir: dir}).Start("sleeper", "/bin/sleep", "60"); err != nil {
+		t.Fatal(err)
+	}
+	table := process.Table{Dir: dir}
+	first := table.PID("sleeper")
+	if !table.IsRunning("sleeper") || first == 0 {
+		t.Fatal("a program that was started must be found running")
+	}
+	if err := table.Restart("sleeper"); err != nil {
+		t.Fatal(err)
+	}
+	if second := table.PID("sleeper"); second == first || second == 0 {
+		t.Fatalf("a restart must give a new process, got %d after %d", second, first)
+	}
+	if err := table.Stop("sleeper", syscall.SIGTERM, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if table.IsRunning("sleeper") {
+		t.Fatal("a stopped program must not be running")
+	}
+	if err := table.Stop("sleeper", syscall.SIGTERM, time.Second); err != nil {
+		t.Fatalf("stopping twice must do no harm: %v", err)
+	}
+}
