@@ -8,10 +8,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
-
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/keelson/keelson/api/gates"
 )
@@ -27,7 +26,8 @@ type flags struct {
 	metricsAddr, healthAddr    string
 	port                       int
 	namespace, service, secret string
-	log                        zap.Options
+	logFormat                  string
+	verbosity                  int
 }
 
 func parse(args []string, out io.Writer) (flags, error) {
@@ -45,7 +45,8 @@ func parse(args []string, out io.Writer) (flags, error) {
 	set.StringVar(&gateList, "feature-gates", "", "feature gates, such as CloneSetShortHash=true; they win over the directory")
 	set.StringVar(&gateDir, "feature-gates-dir", "", "directory with one file for each feature gate, holding true or false")
 	set.BoolVar(&showVersion, "version", false, "print the version")
-	f.log.BindFlags(set)
+	set.StringVar(&f.logFormat, "logging-format", "json", "how the log is written: json or text")
+	set.IntVar(&f.verbosity, "v", 0, "how much is logged, from 0 to 10")
 	if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
 		set.SetOutput(out)
 		set.PrintDefaults()
@@ -57,12 +58,39 @@ func parse(args []string, out io.Writer) (flags, error) {
 		fmt.Fprintln(out, version)
 		return f, errHelp
 	}
-	if host, _, err := net.SplitHostPort(f.metricsAddr); f.metricsAddr != "0" && (err != nil || !net.ParseIP(host).IsLoopback()) {
-		return f, fmt.Errorf("--metrics-addr=%s: it must be a loopback address such as 127.0.0.1:8080, or 0", f.metricsAddr)
+	if err := f.check(set.Args()); err != nil {
+		return f, err
 	}
 	// No gate changes what this program does yet, but what cannot be meant is refused.
 	_, err := gates.Load(gateList, gateDir)
 	return f, err
+}
+
+// check refuses values that the flag package lets pass.
+func (f *flags) check(rest []string) error {
+	switch host, _, err := net.SplitHostPort(f.metricsAddr); {
+	case len(rest) > 0:
+		return fmt.Errorf("%q: only flags are understood", rest[0])
+	case f.metricsAddr != "0" && (err != nil || !net.ParseIP(host).IsLoopback()):
+		return fmt.Errorf("--metrics-addr=%s: it must be a loopback address such as 127.0.0.1:8080, or 0", f.metricsAddr)
+	case f.port < 1 || f.port > 65535:
+		return fmt.Errorf("--port=%d: it must be from 1 to 65535", f.port)
+	case f.logFormat != "json" && f.logFormat != "text":
+		return fmt.Errorf("--logging-format=%s: it must be json or text", f.logFormat)
+	case f.verbosity < 0 || f.verbosity > 10:
+		return fmt.Errorf("-v=%d: it must be from 0 to 10", f.verbosity)
+	default:
+		return nil
+	}
+}
+
+// logger writes structured lines. What slog calls a level is a verbosity below zero.
+func (f *flags) logger(out io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: slog.Level(-f.verbosity)}
+	if f.logFormat == "text" {
+		return slog.New(slog.NewTextHandler(out, options))
+	}
+	return slog.New(slog.NewJSONHandler(out, options))
 }
 
 func env(name, fallback string) string {

@@ -13,11 +13,13 @@ import (
 	"os"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -35,9 +37,11 @@ func main() {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		os.Exit(2)
 	}
-	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.log)))
+	logger := f.logger(os.Stderr)
+	ctrl.SetLogger(logr.FromSlogHandler(logger.Handler()))
+	klog.SetSlogLogger(logger)
 	if err := run(linger(ctrl.SetupSignalHandler()), f); err != nil {
-		ctrl.Log.Error(err, "stopping")
+		ctrl.Log.Error(err, "Stopping")
 		os.Exit(1)
 	}
 }
@@ -58,7 +62,9 @@ func run(ctx context.Context, f flags) error {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
 	config.UserAgent = "keelson-webhooks"
+	// The API server's priority and fairness limits us, nothing here does. Its warnings go to the user who wrote the template.
 	config.QPS = -1
+	config.WarningHandler = rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("reaching the cluster: %w", err)

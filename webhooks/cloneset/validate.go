@@ -4,32 +4,62 @@
 package cloneset
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
+	"reflect"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 )
 
 // object is what validation reads of a CloneSet. The template stays raw, so that fields are checked which this program does not know.
 type object struct {
 	Metadata struct {
-		Name      string `json:"name"`
-		Namespace string `json:"namespace"`
+		Name              string       `json:"name"`
+		DeletionTimestamp *metav1.Time `json:"deletionTimestamp"`
 	} `json:"metadata"`
 	Spec struct {
-		Selector             *metav1.LabelSelector `json:"selector"`
-		Template             json.RawMessage       `json:"template"`
-		VolumeClaimTemplates []struct {
-			Metadata struct {
-				Name string `json:"name"`
-			} `json:"metadata"`
-		} `json:"volumeClaimTemplates"`
+		Replicas             *int32                               `json:"replicas"`
+		Selector             *metav1.LabelSelector                `json:"selector"`
+		Template             json.RawMessage                      `json:"template"`
+		VolumeClaimTemplates []claimTemplate                      `json:"volumeClaimTemplates"`
+		UpdateStrategy       kruisev1beta1.CloneSetUpdateStrategy `json:"updateStrategy"`
 	} `json:"spec"`
+}
+
+type claimTemplate struct {
+	Metadata struct {
+		Name string `json:"name"`
+	} `json:"metadata"`
+}
+
+func read(raw []byte) (*object, error) {
+	o := &object{}
+	if err := json.Unmarshal(raw, o); err != nil {
+		return nil, fmt.Errorf("reading the CloneSet: %w", err)
+	}
+	return o, nil
+}
+
+// validate says what is wrong with a CloneSet as far as that can be said without the cluster. What an update does not touch is not judged again: whoever
+// scales or deletes need not answer for the rest. The old object is nil on creation.
+func validate(old, updated *object) field.ErrorList {
+	var all field.ErrorList
+	if old == nil || !equality.Semantic.DeepEqual(old.Spec.Selector, updated.Spec.Selector) || !hasSameTemplate(old, updated) {
+		all = append(all, validateSelector(updated)...)
+	}
+	if old == nil || !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, updated.Spec.VolumeClaimTemplates) {
+		all = append(all, validateClaims(updated)...)
+	}
+	if old == nil || !equality.Semantic.DeepEqual(old.Spec.UpdateStrategy, updated.Spec.UpdateStrategy) {
+		all = append(all, validateWeights(updated)...)
+	}
+	return all
 }
 
 // validateSelector checks that the selector can be read, selects something, and matches the template.
@@ -37,7 +67,7 @@ func validateSelector(o *object) field.ErrorList {
 	path := field.NewPath("spec", "selector")
 	selector, err := metav1.LabelSelectorAsSelector(o.Spec.Selector)
 	if err != nil {
-		return field.ErrorList{field.Invalid(path, o.Spec.Selector, err.Error())}
+		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, err.Error())}
 	}
 	if selector.Empty() {
 		return field.ErrorList{field.Required(path, "it must select the Pods of this CloneSet and no others")}
@@ -48,7 +78,7 @@ func validateSelector(o *object) field.ErrorList {
 		} `json:"metadata"`
 	}
 	if err := json.Unmarshal(o.Spec.Template, &template); err != nil {
-		return field.ErrorList{field.Invalid(field.NewPath("spec", "template"), "", err.Error())}
+		return field.ErrorList{field.Invalid(field.NewPath("spec", "template", "metadata", "labels"), field.OmitValueType{}, err.Error())}
 	}
 	if !selector.Matches(labels.Set(template.Metadata.Labels)) {
 		return field.ErrorList{field.Invalid(
@@ -58,43 +88,46 @@ func validateSelector(o *object) field.ErrorList {
 	return nil
 }
 
-// podTemplate is the PodTemplate that the cluster is asked about: the template with a volume for each claim template, as its Pods will have.
-func podTemplate(o *object) (map[string]any, error) {
-	var template map[string]any
-	if err := json.Unmarshal(o.Spec.Template, &template); err != nil {
-		return nil, fmt.Errorf("reading spec.template: %w", err)
-	}
-	if spec, isMap := template["spec"].(map[string]any); isMap && len(o.Spec.VolumeClaimTemplates) > 0 {
-		volumes, _ := spec["volumes"].([]any)
-		for _, claim := range o.Spec.VolumeClaimTemplates {
-			volumes = append(volumes, map[string]any{
-				"name": claim.Metadata.Name, "persistentVolumeClaim": map[string]any{"claimName": "checked"},
-			})
-		}
-		spec["volumes"] = volumes
-	}
-	return map[string]any{
-		"apiVersion": "v1", "kind": "PodTemplate",
-		"metadata": map[string]any{"generateName": "checked-", "namespace": o.Metadata.Namespace},
-		"template": template,
-	}, nil
-}
-
-// translate turns the cluster's answer about the PodTemplate into errors about the CloneSet. An answer that is not about the template, such as a
-// quota or an outage, is no reason to refuse.
-func translate(answer error) field.ErrorList {
-	if answer == nil || !apierrors.IsInvalid(answer) && !apierrors.IsBadRequest(answer) {
-		return nil
-	}
-	root := field.NewPath("spec")
-	var status apierrors.APIStatus
-	if !errors.As(answer, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
-		message := strings.ReplaceAll(answer.Error(), `"template.`, `"spec.template.`)
-		return field.ErrorList{field.Invalid(root.Child("template"), field.OmitValueType{}, message)}
-	}
+// validateClaims checks that each claim template has a name of its own. What a name may be is checked as that of a volume, with the template.
+func validateClaims(o *object) field.ErrorList {
 	var all field.ErrorList
-	for _, cause := range status.Status().Details.Causes {
-		all = append(all, field.Invalid(root.Child(cause.Field), field.OmitValueType{}, cause.Message))
+	seen := map[string]bool{}
+	for i, claim := range o.Spec.VolumeClaimTemplates {
+		name := claim.Metadata.Name
+		if seen[name] {
+			all = append(all, field.Duplicate(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("metadata", "name"), name))
+		}
+		seen[name] = true
 	}
 	return all
+}
+
+// validateWeights checks that the selectors of the weights can be read.
+func validateWeights(o *object) field.ErrorList {
+	rolling := o.Spec.UpdateStrategy.RollingUpdate
+	if rolling == nil || rolling.PriorityStrategy == nil {
+		return nil
+	}
+	var all field.ErrorList
+	for i := range rolling.PriorityStrategy.WeightPriority {
+		if _, err := metav1.LabelSelectorAsSelector(&rolling.PriorityStrategy.WeightPriority[i].MatchSelector); err != nil {
+			path := field.NewPath("spec", "updateStrategy", "rollingUpdate", "priorityStrategy", "weightPriority").Index(i).Child("matchSelector")
+			all = append(all, field.Invalid(path, field.OmitValueType{}, err.Error()))
+		}
+	}
+	return all
+}
+
+// hasSameTemplate says that two templates are the same JSON, in whatever order.
+func hasSameTemplate(a, b *object) bool {
+	if bytes.Equal(a.Spec.Template, b.Spec.Template) {
+		return true
+	}
+	var left, right any
+	return json.Unmarshal(a.Spec.Template, &left) == nil && json.Unmarshal(b.Spec.Template, &right) == nil && reflect.DeepEqual(left, right)
+}
+
+// wantsTemplateCheck says that the cluster has to be asked about the template: what was taken once is not asked about again.
+func wantsTemplateCheck(old, updated *object) bool {
+	return old == nil || !hasSameTemplate(old, updated) || !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, updated.Spec.VolumeClaimTemplates)
 }

@@ -8,11 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -38,56 +38,86 @@ func (v *Validator) Handle(ctx context.Context, req admission.Request) admission
 	if req.Operation != admissionv1.Create && req.Operation != admissionv1.Update {
 		return admission.Allowed("")
 	}
-	o := &object{}
-	if err := json.Unmarshal(req.Object.Raw, o); err != nil {
-		return admission.Errored(http.StatusBadRequest, fmt.Errorf("reading the CloneSet: %w", err))
+	updated, err := read(req.Object.Raw)
+	if err != nil {
+		return admission.Errored(http.StatusBadRequest, err)
 	}
-	o.Metadata.Namespace = req.Namespace
-	problems := validateSelector(o)
-	if len(problems) == 0 && !hasSameTemplate(req, o) {
-		problems = v.validateTemplate(ctx, o)
-	}
-	if len(problems) == 0 {
+	if updated.Metadata.DeletionTimestamp != nil {
+		// Only finalizers still change, and nothing may hold them up.
 		return admission.Allowed("")
 	}
-	kind := schema.GroupKind{Group: req.Kind.Group, Kind: req.Kind.Kind}
-	refusal := apierrors.NewInvalid(kind, o.Metadata.Name, problems)
-	response := admission.Denied(refusal.Error())
-	response.Result = &refusal.ErrStatus
+	var old *object
+	if req.Operation == admissionv1.Update {
+		if old, err = read(req.OldObject.Raw); err != nil {
+			return admission.Errored(http.StatusBadRequest, err)
+		}
+	}
+	causes := causesOf(validate(old, updated))
+	var warnings []string
+	if len(causes) == 0 && wantsTemplateCheck(old, updated) {
+		causes, warnings = v.checkTemplate(ctx, updated, req.Namespace)
+	}
+	if len(causes) > 0 {
+		return refuse(req, updated, causes)
+	}
+	if old != nil {
+		warnings = append(warnings, warn(old, updated)...)
+	}
+	return admission.Allowed("").WithWarnings(warnings...)
+}
+
+// answerIn is how long the cluster gets to judge a template: less than the API server waits for us.
+const answerIn = 3 * time.Second
+
+// checkTemplate asks the cluster, by a dry run of a PodTemplate, so that the rules and the typos caught are its own. What it warns of is passed on.
+func (v *Validator) checkTemplate(ctx context.Context, o *object, namespace string) ([]metav1.StatusCause, []string) {
+	q, err := ask(o, namespace)
+	if err != nil {
+		return causesOf(field.ErrorList{field.Invalid(field.NewPath("spec", "template"), field.OmitValueType{}, err.Error())}), nil
+	}
+	body, err := json.Marshal(q.body)
+	if err != nil {
+		return causesOf(field.ErrorList{field.InternalError(field.NewPath("spec", "template"), err)}), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerIn)
+	defer cancel()
+	answer := v.Client.CoreV1().RESTClient().Post().Namespace(namespace).Resource("podtemplates").
+		Param("dryRun", "All").Param("fieldValidation", "Strict").Body(body).SetHeader("Content-Type", "application/json").Do(ctx)
+	var warnings []string
+	for _, w := range answer.Warnings() {
+		text := w.Text
+		if strings.HasPrefix(text, "template.") {
+			text = "spec." + text
+		}
+		warnings = append(warnings, text)
+	}
+	causes := q.translate(answer.Error())
+	if err := answer.Error(); err != nil && len(causes) == 0 {
+		log.FromContext(ctx).Info("The template was not checked", "namespace", namespace, "name", o.Metadata.Name, "why", err.Error())
+		warnings = append(warnings, fmt.Sprintf("spec.template was not checked: %v", err))
+	}
+	return causes, warnings
+}
+
+func causesOf(problems field.ErrorList) []metav1.StatusCause {
+	var causes []metav1.StatusCause
+	for _, p := range problems {
+		causes = append(causes, metav1.StatusCause{Type: metav1.CauseType(p.Type), Message: p.ErrorBody(), Field: p.Field})
+	}
+	return causes
+}
+
+// refuse answers as the API server itself does for an invalid object.
+func refuse(req admission.Request, o *object, causes []metav1.StatusCause) admission.Response {
+	lines := make([]string, 0, len(causes))
+	for _, c := range causes {
+		lines = append(lines, c.Field+": "+c.Message)
+	}
+	response := admission.Denied("")
+	response.Result = &metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid,
+		Message: fmt.Sprintf("%s.%s %q is invalid: %s", req.Kind.Kind, req.Kind.Group, o.Metadata.Name, strings.Join(lines, ", ")),
+		Details: &metav1.StatusDetails{Name: o.Metadata.Name, Group: req.Kind.Group, Kind: req.Kind.Kind, Causes: causes},
+	}
 	return response
-}
-
-// hasSameTemplate says that an update does not touch the template: what was taken once is not asked about again.
-func hasSameTemplate(req admission.Request, o *object) bool {
-	if req.Operation != admissionv1.Update {
-		return false
-	}
-	old := &object{}
-	if err := json.Unmarshal(req.OldObject.Raw, old); err != nil {
-		return false
-	}
-	var a, b any
-	if json.Unmarshal(old.Spec.Template, &a) != nil || json.Unmarshal(o.Spec.Template, &b) != nil {
-		return false
-	}
-	return equality.Semantic.DeepEqual(a, b) && equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, o.Spec.VolumeClaimTemplates)
-}
-
-// validateTemplate asks the cluster, by a dry run of a PodTemplate, so that the rules and the typos caught are its own.
-func (v *Validator) validateTemplate(ctx context.Context, o *object) field.ErrorList {
-	template, err := podTemplate(o)
-	if err != nil {
-		return field.ErrorList{field.Invalid(field.NewPath("spec", "template"), field.OmitValueType{}, err.Error())}
-	}
-	body, err := json.Marshal(template)
-	if err != nil {
-		return field.ErrorList{field.InternalError(field.NewPath("spec", "template"), err)}
-	}
-	err = v.Client.CoreV1().RESTClient().Post().Namespace(o.Metadata.Namespace).Resource("podtemplates").
-		Param("dryRun", "All").Param("fieldValidation", "Strict").Body(body).SetHeader("Content-Type", "application/json").Do(ctx).Error()
-	problems := translate(err)
-	if err != nil && len(problems) == 0 {
-		log.FromContext(ctx).Info("the template was not checked", "why", err.Error())
-	}
-	return problems
 }

@@ -109,16 +109,19 @@ func (c certificates) pair() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// bundle is the authority followed by those of an older bundle that have not expired: whoever still serves with one of theirs stays trusted.
-func bundle(ca, older []byte, now time.Time) []byte {
-	out := bytes.TrimSpace(ca)
-	for block, rest := pem.Decode(older); block != nil; block, rest = pem.Decode(rest) {
-		text := bytes.TrimSpace(pem.EncodeToMemory(block))
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil || !cert.IsCA || now.After(cert.NotAfter) || bytes.Contains(out, text) {
-			continue
+// bundle joins the authorities of several sources: each once, in their order, and without those that have expired. Whoever still serves with a
+// certificate of one of them is trusted.
+func bundle(now time.Time, sources ...[]byte) []byte {
+	var out []byte
+	for _, source := range sources {
+		for block, rest := pem.Decode(source); block != nil; block, rest = pem.Decode(rest) {
+			text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: block.Bytes})
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil || !cert.IsCA || now.After(cert.NotAfter) || bytes.Contains(out, text) {
+				continue
+			}
+			out = append(out, text...)
 		}
-		out = append(append(out, '\n'), text...)
 	}
-	return append(out, '\n')
+	return out
 }

@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -43,7 +42,8 @@ type Keeper struct {
 // served is the certificate that is served with.
 type served struct {
 	pair *tls.Certificate
-	raw  []byte
+	// cert and ca are what the Secret held: the certificate, and the authority that signed it.
+	cert, ca []byte
 }
 
 // Options are the settings of a Keeper.
@@ -93,11 +93,15 @@ func (k *Keeper) Start(ctx context.Context) error {
 		if shutdown {
 			return nil
 		}
-		if err := k.keep(ctx); err != nil && ctx.Err() == nil {
-			log.FromContext(ctx).Error(err, "keeping the certificate")
-			k.queue.AddRateLimited(item)
-		} else {
+		switch err := k.keep(ctx); {
+		case err == nil || ctx.Err() != nil:
 			k.queue.Forget(item)
+		case apierrors.IsConflict(err):
+			// Another replica was faster: its work is read.
+			k.queue.AddRateLimited(item)
+		default:
+			log.FromContext(ctx).Error(err, "Keeping the certificate")
+			k.queue.AddRateLimited(item)
 		}
 		k.queue.Done(item)
 	}
@@ -132,15 +136,19 @@ func (k *Keeper) keep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	now := k.serving.Load()
+	wanted := trust{signing: c[caCertKey], now: time.Now()}
+	if now != nil {
+		wanted.serving = now.ca
+	}
 	var failures []error
 	for _, t := range k.targets {
-		failures = append(failures, t.publish(ctx, k.dynamic, c[caCertKey], time.Now()))
+		failures = append(failures, t.publish(ctx, k.dynamic, wanted))
 	}
 	if err := errors.Join(failures...); err != nil {
 		return err
 	}
-	now := k.serving.Load()
-	if now != nil && bytes.Equal(now.raw, c[serverCertKey]) {
+	if now != nil && bytes.Equal(now.cert, c[serverCertKey]) {
 		return nil
 	}
 	pair, err := c.pair()
@@ -154,8 +162,8 @@ func (k *Keeper) keep(ctx context.Context) error {
 		case <-time.After(settleIn):
 		}
 	}
-	k.serving.Store(&served{pair: pair, raw: c[serverCertKey]})
-	log.FromContext(ctx).Info("serving with a new certificate", "expires", pair.Leaf.NotAfter)
+	k.serving.Store(&served{pair: pair, cert: c[serverCertKey], ca: c[caCertKey]})
+	log.FromContext(ctx).Info("Serving with a new certificate", "expires", pair.Leaf.NotAfter)
 	return nil
 }
 
@@ -170,7 +178,7 @@ func (k *Keeper) goodSecret(ctx context.Context) (certificates, error) {
 		return secret.Data, nil
 	}
 	if len(secret.Data) > 0 {
-		log.FromContext(ctx).Error(problem, "Secret cannot be used and is renewed", "secret", k.namespace+"/"+k.name)
+		log.FromContext(ctx).Error(problem, "Renewing the Secret, whose content cannot be used", "secret", k.namespace+"/"+k.name)
 	}
 	renewed, err := certificates(secret.Data).renew(k.dnsName, time.Now())
 	if err != nil {
@@ -179,16 +187,11 @@ func (k *Keeper) goodSecret(ctx context.Context) (certificates, error) {
 	updated := secret.DeepCopy()
 	updated.Data = renewed
 	written, err := k.secrets.CoreV1().Secrets(k.namespace).Update(ctx, updated, metav1.UpdateOptions{FieldManager: FieldManager})
-	if apierrors.IsConflict(err) {
-		return nil, fmt.Errorf("renewing Secret %s/%s: another replica was faster: %w", k.namespace, k.name, err)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("renewing Secret %s/%s: %w", k.namespace, k.name, err)
 	}
-	return dataOf(written), nil
+	return written.Data, nil
 }
-
-func dataOf(s *corev1.Secret) certificates { return s.Data }
 
 // GetCertificate serves TLS with the newest certificate.
 func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {

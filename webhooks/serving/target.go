@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // FieldManager owns caBundle, and nothing else.
@@ -40,9 +41,17 @@ func Conversion(name string) Target {
 	}, Name: name}
 }
 
-// publish makes the API server trust an authority, beside those that it trusts already. An object that is not there is left alone: it will be
-// published to when it appears.
-func (t Target) publish(ctx context.Context, client dynamic.Interface, ca []byte, now time.Time) error {
+// overlap is how long an authority stays trusted after another took its place: every replica has followed by then.
+const overlap = time.Hour
+
+// trust says which authorities a target is to trust at a time: the one that signs now, and the one that this replica still serves with, if another.
+type trust struct {
+	signing, serving []byte
+	now              time.Time
+}
+
+// publish makes the API server trust the authorities. An object that is not there is left alone: it will be published to when it appears.
+func (t Target) publish(ctx context.Context, client dynamic.Interface, wanted trust) error {
 	object, err := client.Resource(t.Resource).Get(ctx, t.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -50,7 +59,7 @@ func (t Target) publish(ctx context.Context, client dynamic.Interface, ca []byte
 	if err != nil {
 		return fmt.Errorf("reading %s %s: %w", t.Resource.Resource, t.Name, err)
 	}
-	patch, changed := t.patch(object, ca, now)
+	patch, changed := t.patch(object, wanted)
 	if !changed {
 		return nil
 	}
@@ -58,21 +67,23 @@ func (t Target) publish(ctx context.Context, client dynamic.Interface, ca []byte
 	if err != nil {
 		return fmt.Errorf("publishing the authority in %s %s: %w", t.Resource.Resource, t.Name, err)
 	}
+	log.FromContext(ctx).Info("Published the authority", "resource", t.Resource.Resource, "name", t.Name)
 	return nil
 }
 
 // patch is the configuration that owns caBundle alone; it says whether anything changes.
-func (t Target) patch(object *unstructured.Unstructured, ca []byte, now time.Time) (*unstructured.Unstructured, bool) {
+func (t Target) patch(object *unstructured.Unstructured, wanted trust) (*unstructured.Unstructured, bool) {
 	patch := &unstructured.Unstructured{Object: map[string]any{}}
 	patch.SetAPIVersion(object.GetAPIVersion())
 	patch.SetKind(object.GetKind())
 	patch.SetName(t.Name)
+	published := publishedAt(object)
 	if object.GetKind() == "CustomResourceDefinition" {
 		clientConfig, found, _ := unstructured.NestedMap(object.Object, "spec", "conversion", "webhook", "clientConfig")
 		if !found {
 			return patch, false
 		}
-		text, changed := trusted(clientConfig, ca, now)
+		text, changed := wanted.caBundle(clientConfig, published)
 		patch.Object["spec"] = map[string]any{"conversion": map[string]any{"webhook": map[string]any{"clientConfig": map[string]any{"caBundle": text}}}}
 		return patch, changed
 	}
@@ -85,7 +96,7 @@ func (t Target) patch(object *unstructured.Unstructured, ca []byte, now time.Tim
 		if !isMap || !isConfig {
 			continue
 		}
-		text, changes := trusted(clientConfig, ca, now)
+		text, changes := wanted.caBundle(clientConfig, published)
 		changed = changed || changes
 		entries = append(entries, map[string]any{"name": hook["name"], "clientConfig": map[string]any{"caBundle": text}})
 	}
@@ -93,13 +104,29 @@ func (t Target) patch(object *unstructured.Unstructured, ca []byte, now time.Tim
 	return patch, changed
 }
 
-// trusted is the caBundle that a client configuration should have, and whether it has another.
-func trusted(clientConfig map[string]any, ca []byte, now time.Time) (string, bool) {
+// publishedAt is when we last changed the object, or zero.
+func publishedAt(object *unstructured.Unstructured) time.Time {
+	for _, entry := range object.GetManagedFields() {
+		if entry.Manager == FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply && entry.Time != nil {
+			return entry.Time.Time
+		}
+	}
+	return time.Time{}
+}
+
+// caBundle is what a client configuration should have, and whether it has another. What is trusted already stays so, until our authority has been
+// the first of the bundle for the length of the overlap: then every replica serves with it, and an older one, perhaps stolen, is of no use to anybody.
+func (w trust) caBundle(clientConfig map[string]any, published time.Time) (string, bool) {
 	text, _ := clientConfig["caBundle"].(string)
 	older, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		older = nil
 	}
-	wanted := bundle(ca, older, now)
+	ours := bundle(w.now, w.signing)
+	wanted := bundle(w.now, w.signing, w.serving, older)
+	isSettled := !published.IsZero() && w.now.Sub(published) > overlap && bytes.HasPrefix(older, ours)
+	if isSettled {
+		wanted = bundle(w.now, w.signing, w.serving)
+	}
 	return base64.StdEncoding.EncodeToString(wanted), !bytes.Equal(wanted, older)
 }

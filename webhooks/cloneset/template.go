@@ -1,0 +1,125 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+)
+
+// question is a PodTemplate that the cluster is asked about.
+type question struct {
+	body map[string]any
+	// claims maps the index of a volume to that of the claim template that it stands for.
+	claims map[int]int
+}
+
+// ask makes the question: the template with a volume for each claim template, as its Pods will have. A volume of the same name gives way, as it does in a Pod.
+func ask(o *object, namespace string) (question, error) {
+	q := question{claims: map[int]int{}}
+	var template map[string]any
+	if err := utiljson.Unmarshal(o.Spec.Template, &template); err != nil {
+		return q, fmt.Errorf("reading spec.template: %w", err)
+	}
+	if spec, isMap := template["spec"].(map[string]any); isMap && len(o.Spec.VolumeClaimTemplates) > 0 {
+		volumes, _ := spec["volumes"].([]any)
+		for i, claim := range o.Spec.VolumeClaimTemplates {
+			volume := map[string]any{"name": claim.Metadata.Name, "persistentVolumeClaim": map[string]any{"claimName": "checked"}}
+			at := indexOf(volumes, claim.Metadata.Name)
+			if at < len(volumes) {
+				volumes[at] = volume
+			} else {
+				volumes = append(volumes, volume)
+			}
+			q.claims[at] = i
+		}
+		spec["volumes"] = volumes
+	}
+	q.body = map[string]any{
+		"apiVersion": "v1", "kind": "PodTemplate",
+		"metadata": map[string]any{"generateName": "checked-", "namespace": namespace},
+		"template": template,
+	}
+	return q, nil
+}
+
+// indexOf is the index of the volume with a name, or that of the next one.
+func indexOf(volumes []any, name string) int {
+	for i, v := range volumes {
+		if volume, isMap := v.(map[string]any); isMap && volume["name"] == name {
+			return i
+		}
+	}
+	return len(volumes)
+}
+
+// translate turns the cluster's refusal of the question into causes about the CloneSet. An answer that is not about the template, such as a quota or an
+// outage, gives none: it is no reason to refuse.
+func (q question) translate(answer error) []metav1.StatusCause {
+	var refusal apierrors.APIStatus
+	if !errors.As(answer, &refusal) || !apierrors.IsInvalid(answer) && !apierrors.IsBadRequest(answer) {
+		return nil
+	}
+	status := refusal.Status()
+	if status.Details == nil || len(status.Details.Causes) == 0 {
+		return decoding(status.Message)
+	}
+	var all []metav1.StatusCause
+	for _, cause := range status.Details.Causes {
+		cause.Field = q.rename(cause.Field)
+		all = append(all, cause)
+	}
+	return all
+}
+
+var (
+	// badField is what the API server says of a field that does not exist or comes twice.
+	badField = regexp.MustCompile(`(unknown|duplicate) field "([^"]+)"`)
+	// badType is what it says of a value of another type, such as: cannot unmarshal string into Go struct field Container.template.spec.containers.ports of type ...
+	badType = regexp.MustCompile(`cannot unmarshal (\S+) into Go struct field \w+\.(template\S*)`)
+	// volumeField is the path of a volume of the template.
+	volumeField = regexp.MustCompile(`^template\.spec\.volumes\[(\d+)\]`)
+)
+
+// decoding names the fields in a message of an object that could not be decoded.
+func decoding(message string) []metav1.StatusCause {
+	var all []metav1.StatusCause
+	for _, found := range badField.FindAllStringSubmatch(message, -1) {
+		all = append(all, metav1.StatusCause{
+			Type: metav1.CauseTypeFieldValueInvalid, Field: "spec." + found[2],
+			Message: fmt.Sprintf("Invalid value: %s field: correct its name or remove it", found[1]),
+		})
+	}
+	if found := badType.FindStringSubmatch(message); found != nil {
+		all = append(all, metav1.StatusCause{
+			Type: metav1.CauseTypeFieldValueInvalid, Field: "spec." + found[2],
+			Message: fmt.Sprintf("Invalid value: it must not be of the type %s", found[1]),
+		})
+	}
+	if len(all) == 0 {
+		all = []metav1.StatusCause{{Type: metav1.CauseTypeFieldValueInvalid, Field: "spec.template", Message: "Invalid value: " + message}}
+	}
+	return all
+}
+
+// rename turns the path of a field of the question into that of the CloneSet.
+func (q question) rename(path string) string {
+	if found := volumeField.FindStringSubmatch(path); found != nil {
+		index, err := strconv.Atoi(found[1])
+		if claim, isClaim := q.claims[index]; err == nil && isClaim {
+			return fmt.Sprintf("spec.volumeClaimTemplates[%d].metadata.name", claim)
+		}
+	}
+	if path == "template" || strings.HasPrefix(path, "template.") {
+		return "spec." + path
+	}
+	return "spec.template"
+}

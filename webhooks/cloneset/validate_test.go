@@ -1,0 +1,144 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+)
+
+// base is a CloneSet that nobody objects to.
+const base = `
+metadata: {name: web, namespace: default}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web, tier: front}}
+    spec:
+      containers:
+      - {name: main, image: "web:1", command: [serve]}
+  updateStrategy:
+    rollingUpdate: {podUpdatePolicy: InPlaceIfPossible}
+`
+
+// set reads a CloneSet from YAML, after replacing texts in pairs.
+func set(t *testing.T, text string, replacements ...string) *object {
+	t.Helper()
+	for i := 0; i+1 < len(replacements); i += 2 {
+		require.Contains(t, text, replacements[i])
+	}
+	raw, err := yaml.YAMLToJSON([]byte(strings.NewReplacer(replacements...).Replace(text)))
+	require.NoError(t, err)
+	o, err := read(raw)
+	require.NoError(t, err)
+	return o
+}
+
+func TestValidate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		replace []string
+		want    []string
+	}{
+		"a plain CloneSet is fine": {},
+		"an expression that matches is fine": {
+			replace: []string{"{matchLabels: {app: web}}", "{matchExpressions: [{key: tier, operator: In, values: [front, back]}]}"},
+		},
+		"an expression that does not match names the labels": {
+			replace: []string{"{matchLabels: {app: web}}", "{matchExpressions: [{key: tier, operator: DoesNotExist}]}"},
+			want:    []string{"spec.template.metadata.labels: Invalid value", "they must match spec.selector"},
+		},
+		"a label that is missing names the labels": {
+			replace: []string{"{app: web, tier: front}", "{tier: front}"},
+			want:    []string{"spec.template.metadata.labels: Invalid value"},
+		},
+		"labels of a wrong type name the labels": {
+			replace: []string{"{app: web, tier: front}", "[app]"},
+			want:    []string{"spec.template.metadata.labels: Invalid value"},
+		},
+		"an operator that does not exist names the selector": {
+			replace: []string{"{matchLabels: {app: web}}", "{matchExpressions: [{key: app, operator: Like, values: [w]}]}"},
+			want:    []string{"spec.selector: Invalid value", "Like"},
+		},
+		"a value that no label can have names the selector": {
+			replace: []string{"{matchLabels: {app: web}}", `{matchLabels: {app: "not a label"}}`},
+			want:    []string{"spec.selector: Invalid value"},
+		},
+		"an empty selector names the selector": {
+			replace: []string{"{matchLabels: {app: web}}", "{}"},
+			want:    []string{"spec.selector: Required value"},
+		},
+		"two claim templates of one name name the second": {
+			replace: []string{"  updateStrategy:", "  volumeClaimTemplates: [{metadata: {name: data}}, {metadata: {name: data}}]\n  updateStrategy:"},
+			want:    []string{"spec.volumeClaimTemplates[1].metadata.name: Duplicate value"},
+		},
+		"a weight whose selector cannot be read names the selector": {
+			replace: []string{"{podUpdatePolicy: InPlaceIfPossible}",
+				"{priorityStrategy: {weightPriority: [{weight: 1, matchSelector: {matchExpressions: [{key: a, operator: In}]}}]}}"},
+			want: []string{"spec.updateStrategy.rollingUpdate.priorityStrategy.weightPriority[0].matchSelector: Invalid value"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken := set(t, base, tc.replace...)
+			err := validate(nil, broken).ToAggregate()
+			if len(tc.want) == 0 {
+				require.NoError(t, err)
+				return
+			}
+			for _, want := range tc.want {
+				require.ErrorContains(t, err, want)
+			}
+			scaled := set(t, base, append([]string{"replicas: 3", "replicas: 4"}, tc.replace...)...)
+			assert.Empty(t, validate(broken, scaled), "what an update does not touch is not judged again")
+		})
+	}
+}
+
+func TestTheClusterIsAskedOnlyAboutWhatChanged(t *testing.T) {
+	old := set(t, base)
+	for name, tc := range map[string]struct {
+		old     *object
+		replace []string
+		want    bool
+	}{
+		"a new CloneSet":        {want: true},
+		"a scaled one":          {old: old, replace: []string{"replicas: 3", "replicas: 4"}},
+		"another order of keys": {old: old, replace: []string{`{name: main, image: "web:1", command: [serve]}`, `{command: [serve], image: "web:1", name: main}`}},
+		"another image":         {old: old, replace: []string{"web:1", "web:2"}, want: true},
+		"another claim":         {old: old, replace: []string{"  updateStrategy:", "  volumeClaimTemplates: [{metadata: {name: data}}]\n  updateStrategy:"}, want: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tc.want, wantsTemplateCheck(tc.old, set(t, base, tc.replace...)))
+		})
+	}
+}
+
+func TestWarn(t *testing.T) {
+	for name, tc := range map[string]struct {
+		replace []string
+		want    []string
+	}{
+		"an image changes in place":           {replace: []string{"web:1", "web:2"}},
+		"a label changes in place":            {replace: []string{"tier: front", "tier: back"}},
+		"nothing runs that could be replaced": {replace: []string{"[serve]", "[other]", "replicas: 3", "replicas: 0"}},
+		"recreation that was asked for":       {replace: []string{"[serve]", "[other]", "InPlaceIfPossible", "ReCreate"}},
+		"nothing happens before a deletion":   {replace: []string{"[serve]", "[other]", "  updateStrategy:", "  updateStrategy:\n    type: OnDelete"}},
+		"a command cannot change in place": {
+			replace: []string{"[serve]", "[other]"},
+			want:    []string{"this change recreates up to 3 Pods: spec.template.spec.containers[0].command[0] cannot change in place"},
+		},
+		"and not at all where nothing may be recreated": {
+			replace: []string{"[serve]", "[other]", "InPlaceIfPossible", "InPlaceOnly"},
+			want:    []string{"this change cannot be carried out under InPlaceOnly: spec.template.spec.containers[0].command[0] cannot change in place"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tc.want, warn(set(t, base), set(t, base, tc.replace...)))
+		})
+	}
+}
