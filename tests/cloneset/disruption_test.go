@@ -24,7 +24,7 @@ func duringARollout(t *testing.T, disrupt func(*support.Suite)) {
 	s.WaitReady("web")
 	before := s.Pods(web)
 	witness := s.Watch(web)
-	setImage(s, "web", support.ImageV2)
+	s.SetImage("web", support.ImageV2)
 	s.Eventually("the rollout is in its middle", func() bool { return s.CloneSet("web").Status.UpdatedReplicas >= 2 })
 	disrupt(s)
 	s.WaitFor("web", "all Pods are updated", isUpdated(5))

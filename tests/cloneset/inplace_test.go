@@ -49,14 +49,6 @@ func image(pod corev1.Pod, container string) string {
 	return ""
 }
 
-func setImage(s *support.Suite, name, image string) {
-	s.Helper()
-	set := s.CloneSet(name)
-	containers := set.Spec.Template.Spec.Containers
-	containers[0].Image = image
-	s.Patch(&kruisev1beta1.CloneSet{}, name, `{"spec":{"template":{"spec":{"containers":`+support.JSON(containers)+`}}}}`)
-}
-
 func rolling(s *support.Suite, name, fields string) {
 	s.Helper()
 	s.Patch(&kruisev1beta1.CloneSet{}, name, `{"spec":{"updateStrategy":{"rollingUpdate":`+fields+`}}}`)
@@ -75,7 +67,7 @@ func TestAnImageChangeKeepsThePods(t *testing.T) {
 	before := s.Pods(web)
 	witness := s.Watch(web)
 
-	setImage(s, "web", support.ImageV2)
+	s.SetImage("web", support.ImageV2)
 	s.WaitFor("web", "all Pods are updated", isUpdated(5))
 
 	after := s.Pods(web)
@@ -95,7 +87,7 @@ func TestAPartitionAsANumberHoldsPodsBack(t *testing.T) {
 	s.Create(support.MakeCloneSet("web").Partition("2").Obj())
 	s.WaitReady("web")
 	before := s.Pods(web)
-	setImage(s, "web", support.ImageV2)
+	s.SetImage("web", support.ImageV2)
 	set := s.WaitFor("web", "the partition is reached", isUpdated(1))
 	assert.EqualValues(t, 1, set.Status.ExpectedUpdatedReplicas)
 	assert.NotEqual(t, set.Status.CurrentRevision, set.Status.UpdateRevision)
@@ -111,7 +103,7 @@ func TestAPartitionAsAPercentageUpdatesAtLeastOnePod(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Partition("90%").Obj())
 	s.WaitReady("web")
-	setImage(s, "web", support.ImageV2)
+	s.SetImage("web", support.ImageV2)
 	set := s.WaitFor("web", "one Pod is updated", isUpdated(1))
 	assert.EqualValues(t, 1, set.Status.ExpectedUpdatedReplicas)
 	progress := support.Condition(set, kruisev1beta1.CloneSetConditionProgressing)
@@ -123,7 +115,7 @@ func TestAPausedSetScalesButDoesNotUpdate(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(2).Paused().Obj())
 	s.WaitReady("web")
-	setImage(s, "web", support.ImageV2)
+	s.SetImage("web", support.ImageV2)
 	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"replicas":3}}`)
 	set := s.WaitFor("web", "a Pod is added", func(set *kruisev1beta1.CloneSet) bool { return set.Status.AvailableReplicas == 3 })
 	assert.EqualValues(t, 1, set.Status.UpdatedReplicas, "the new Pod has the new revision, the others wait")
@@ -135,7 +127,7 @@ func TestAGracePeriodDrainsBeforeTheImageChanges(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(1).GracePeriod(4).Obj())
 	s.WaitReady("web")
-	setImage(s, "web", support.ImageV2)
+	s.SetImage("web", support.ImageV2)
 	s.Eventually("the Pod is drained with its old image", func() bool {
 		for _, pod := range s.Pods(web) {
 			return pod.Annotations["apps.kruise.io/inplace-update-grace"] != "" && image(pod, "main") == support.ImageV1 && !support.IsReady(pod)
@@ -156,7 +148,7 @@ func TestMinReadySecondsSlowsTheRollout(t *testing.T) {
 		return set.Status.ReadyReplicas == 2 && set.Status.AvailableReplicas < 2
 	})
 	s.WaitReady("web")
-	setImage(s, "web", support.ImageV2)
+	s.SetImage("web", support.ImageV2)
 	s.WaitFor("web", "one Pod is ready, not available, and the other waits", func(set *kruisev1beta1.CloneSet) bool {
 		return set.Status.UpdatedReadyReplicas == 1 && set.Status.UpdatedAvailableReplicas == 0 && set.Status.UpdatedReplicas == 1
 	})
@@ -195,7 +187,7 @@ func TestAChangeThatCannotBeMadeInPlaceSaysWhy(t *testing.T) {
 			return c != nil && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, why)
 		})
 		requireSamePods(t, before, s.Pods(web))
-		setImage(s, "web", support.ImageV1)
+		s.SetImage("web", support.ImageV1)
 		s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"`+support.ImageV2+`","imagePullPolicy":"IfNotPresent"}]}}}}`)
 		s.WaitFor("web", "a change of image alone goes on", isUpdated(2))
 		requireSamePods(t, before, s.Pods(web))
@@ -208,7 +200,7 @@ func TestAnImageThatCannotBePulledStopsTheRollout(t *testing.T) {
 	s.WaitReady("web")
 	before := s.Pods(web)
 	witness := s.Watch(web)
-	setImage(s, "web", support.ImageMissing)
+	s.SetImage("web", support.ImageMissing)
 	set := s.WaitFor("web", "the deadline passes and the condition names the Pod and its problem", func(set *kruisev1beta1.CloneSet) bool {
 		c := support.Condition(set, kruisev1beta1.CloneSetConditionStalled)
 		return c != nil && c.Status == corev1.ConditionTrue && (strings.Contains(c.Message, "ImagePullBackOff") || strings.Contains(c.Message, "ErrImagePull"))
@@ -216,7 +208,7 @@ func TestAnImageThatCannotBePulledStopsTheRollout(t *testing.T) {
 	assert.EqualValues(t, 1, set.Status.UpdatedReplicas, "the others keep serving")
 	assert.GreaterOrEqual(t, witness.Least(), 2)
 
-	setImage(s, "web", support.ImageV2)
+	s.SetImage("web", support.ImageV2)
 	s.WaitFor("web", "a good image repairs it", isUpdated(3))
 	requireSamePods(t, before, s.Pods(web))
 	assert.GreaterOrEqual(t, witness.Least(), 2)
@@ -227,7 +219,7 @@ func TestARollbackOfABrokenImageComesBack(t *testing.T) {
 	s.Create(support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").Obj())
 	s.WaitReady("web")
 	before := s.Pods(web)
-	setImage(s, "web", support.ImageMissing)
+	s.SetImage("web", support.ImageMissing)
 	s.Eventually("one Pod cannot pull", func() bool {
 		for _, pod := range s.Pods(web) {
 			for _, c := range pod.Status.ContainerStatuses {
@@ -238,7 +230,7 @@ func TestARollbackOfABrokenImageComesBack(t *testing.T) {
 		}
 		return false
 	})
-	setImage(s, "web", support.ImageV1)
+	s.SetImage("web", support.ImageV1)
 	s.WaitFor("web", "all Pods are back", isUpdated(2))
 	requireSamePods(t, before, s.Pods(web))
 }
@@ -247,7 +239,7 @@ func TestAPodDeletedDuringItsUpdateIsReplaced(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(3).MaxUnavailable("1").GracePeriod(3).Obj())
 	s.WaitReady("web")
-	setImage(s, "web", support.ImageV2)
+	s.SetImage("web", support.ImageV2)
 	var victim corev1.Pod
 	s.Eventually("a Pod is being updated", func() bool {
 		for _, pod := range s.Pods(web) {
@@ -280,7 +272,7 @@ func TestGarbageInAnnotationsIsHealed(t *testing.T) {
 		return true
 	})
 	s.Eventually("it is reported", func() bool { return s.HasEvent("web", "BrokenAnnotationRemoved", "apps.kruise.io/inplace-update-") })
-	setImage(s, "web", support.ImageV2)
+	s.SetImage("web", support.ImageV2)
 	s.WaitFor("web", "the set goes on", isUpdated(2))
 	requireSamePods(t, before, s.Pods(web))
 }

@@ -4,6 +4,7 @@
 package cloneset_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ func TestAPodThatCannotRunGoesBeforeOneThatServes(t *testing.T) {
 	good := sortedNames(s.Pods(web))
 	// The third Pod comes from a template whose image is missing.
 	rolling(s, "web", `{"partition":2}`)
-	setImage(s, "web", support.ImageMissing)
+	s.SetImage("web", support.ImageMissing)
 	replicas(s, "3")
 	s.WaitFor("web", "a Pod that cannot run", func(set *kruisev1beta1.CloneSet) bool {
 		return set.Status.Replicas == 3 && set.Status.UpdatedReplicas == 1 && set.Status.AvailableReplicas == 2
@@ -164,7 +165,7 @@ func TestRevisionsHaveNumbersNamesAndALimit(t *testing.T) {
 	s.Create(support.MakeCloneSet("web").Replicas(1).History(2).Obj())
 	first := s.WaitReady("web").Status.UpdateRevision
 	for _, image := range []string{support.ImageV2, support.ImageV3, "keelson/sleeper:v1", "keelson/sleeper:v2"} {
-		setImage(s, "web", image)
+		s.SetImage("web", image)
 		s.WaitFor("web", "updated to "+image, isUpdated(1))
 	}
 	s.Eventually("the history holds its limit beside the revision in use", func() bool { return len(revisions(s)) == 3 })
@@ -174,7 +175,7 @@ func TestRevisionsHaveNumbersNamesAndALimit(t *testing.T) {
 		assert.NotEqual(t, first, rev.Name, "the oldest goes first")
 	}
 
-	setImage(s, "web", support.ImageV3)
+	s.SetImage("web", support.ImageV3)
 	set := s.WaitFor("web", "back at an older image", isUpdated(1))
 	newest := int64(0)
 	for _, rev := range revisions(s) {
@@ -201,7 +202,7 @@ func TestRecreationKeepsToMaxUnavailable(t *testing.T) {
 	s.WaitReady("web")
 	before := s.Pods(web)
 	witness := s.Watch(web)
-	setImage(s, "web", support.ImageV2)
+	s.SetImage("web", support.ImageV2)
 	s.WaitFor("web", "all Pods are updated", isUpdated(4))
 	for name := range s.Pods(web) {
 		assert.NotContains(t, before, name)
@@ -220,7 +221,7 @@ func TestASurgeGoesBeforeTheUpdate(t *testing.T) {
 			s.Create(support.MakeCloneSet("web").Replicas(3).Policy(policy).MaxUnavailable("0").MaxSurge("1").Obj())
 			s.WaitReady("web")
 			witness := s.Watch(web)
-			setImage(s, "web", support.ImageV2)
+			s.SetImage("web", support.ImageV2)
 			s.WaitFor("web", "all Pods are updated and the surge is gone", func(set *kruisev1beta1.CloneSet) bool {
 				return isUpdated(3)(set) && set.Status.Replicas == 3
 			})
@@ -234,17 +235,24 @@ func TestNothingIsWrittenWhenNothingChanges(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(2).Obj())
 	s.WaitReady("web")
-	support.Settle()
-	set, pods := s.CloneSet("web"), s.Pods(web)
-	s.Never("anything is written", 5*time.Second, func() bool {
-		if s.CloneSet("web").ResourceVersion != set.ResourceVersion {
-			return true
-		}
-		for name, pod := range s.Pods(web) {
-			if pods[name].ResourceVersion != pod.ResourceVersion {
-				return true
+	// The node agent reports a moment after the last container started; after that there is silence.
+	s.Eventually("nothing is written for five seconds", func() bool {
+		before := versions(s)
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+			if !maps.Equal(before, versions(s)) {
+				return false
 			}
 		}
-		return false
+		return true
 	})
+}
+
+// versions are the resourceVersions of the set and its Pods.
+func versions(s *support.Suite) map[string]string {
+	s.Helper()
+	found := map[string]string{"": s.CloneSet("web").ResourceVersion}
+	for name, pod := range s.Pods(web) {
+		found[name] = pod.ResourceVersion
+	}
+	return found
 }

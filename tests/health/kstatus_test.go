@@ -37,14 +37,6 @@ func becomes(s *support.Suite, name string, want status.Status) string {
 	return message
 }
 
-func image(s *support.Suite, image string) {
-	s.Helper()
-	set := s.CloneSet("web")
-	containers := set.Spec.Template.Spec.Containers
-	containers[0].Image = image
-	s.Patch(set, "web", `{"spec":{"template":{"spec":{"containers":`+support.JSON(containers)+`}}}}`)
-}
-
 func TestKstatusAgrees(t *testing.T) {
 	t.Run("a first creation with nothing ready is in progress", func(t *testing.T) {
 		s := support.Begin(t)
@@ -57,7 +49,7 @@ func TestKstatusAgrees(t *testing.T) {
 		s := support.Begin(t)
 		s.Create(support.MakeCloneSet("web").Replicas(3).MaxUnavailable("1").GracePeriod(1).Obj())
 		becomes(s, "web", status.CurrentStatus)
-		image(s, support.ImageV2)
+		s.SetImage("web", support.ImageV2)
 		becomes(s, "web", status.InProgressStatus)
 		s.WaitFor("web", "one is updated", func(set *kruisev1beta1.CloneSet) bool { return set.Status.UpdatedReplicas >= 1 })
 		got, message := verdict(s, "web")
@@ -70,10 +62,10 @@ func TestKstatusAgrees(t *testing.T) {
 		s := support.Begin(t)
 		s.Create(support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").Deadline(8).Obj())
 		becomes(s, "web", status.CurrentStatus)
-		image(s, "keelson/crasher:v1")
+		s.SetImage("web", "keelson/crasher:v1")
 		message := becomes(s, "web", status.FailedStatus)
 		assert.Contains(t, message, "waiting for web-")
-		image(s, support.ImageV2)
+		s.SetImage("web", support.ImageV2)
 		becomes(s, "web", status.InProgressStatus)
 		becomes(s, "web", status.CurrentStatus)
 	})
@@ -86,7 +78,7 @@ func TestKstatusAgrees(t *testing.T) {
 		s := support.Begin(t)
 		s.Create(support.MakeCloneSet("web").Replicas(3).Partition("2").Obj())
 		becomes(s, "web", status.CurrentStatus)
-		image(s, support.ImageV2)
+		s.SetImage("web", support.ImageV2)
 		s.WaitFor("web", "the partition is reached", func(set *kruisev1beta1.CloneSet) bool {
 			return set.Status.UpdatedAvailableReplicas == 1 && set.Status.AvailableReplicas == 3
 		})
@@ -101,7 +93,7 @@ func TestKstatusAgrees(t *testing.T) {
 		set.Spec.UpdateStrategy = kruisev1beta1.CloneSetUpdateStrategy{Type: kruisev1beta1.OnDeleteCloneSetUpdateStrategyType}
 		s.Create(set)
 		becomes(s, "web", status.CurrentStatus)
-		image(s, support.ImageV2)
+		s.SetImage("web", support.ImageV2)
 		s.WaitFor("web", "the change is seen", func(set *kruisev1beta1.CloneSet) bool {
 			return set.Status.UpdateRevision != set.Status.CurrentRevision
 		})
@@ -111,7 +103,7 @@ func TestKstatusAgrees(t *testing.T) {
 		s := support.Begin(t)
 		s.Create(support.MakeCloneSet("web").Paused().Obj())
 		becomes(s, "web", status.CurrentStatus)
-		image(s, support.ImageV2)
+		s.SetImage("web", support.ImageV2)
 		set := s.WaitFor("web", "it says that it is paused", func(set *kruisev1beta1.CloneSet) bool {
 			c := support.Condition(set, kruisev1beta1.CloneSetConditionProgressing)
 			return c != nil && c.Reason == kruisev1beta1.CloneSetProgressPaused

@@ -29,9 +29,7 @@ func TestPodsCarryTheHashAlone(t *testing.T) {
 		assert.True(t, strings.HasSuffix(set.Status.UpdateRevision, "-"+hash))
 	}
 	before := s.Pods("app=" + name)
-	containers := set.Spec.Template.Spec.Containers
-	containers[0].Image = support.ImageV2
-	s.Patch(set, name, `{"spec":{"template":{"spec":{"containers":`+support.JSON(containers)+`}}}}`)
+	s.SetImage(name, support.ImageV2)
 	s.WaitFor(name, "updated in place", func(set *kruisev1beta1.CloneSet) bool { return set.Status.UpdatedAvailableReplicas == 2 })
 	for pod := range s.Pods("app=" + name) {
 		assert.Contains(t, before, pod)

@@ -241,3 +241,11 @@ func (s *Suite) IsGone(object k8s.Object) bool {
 	s.Helper()
 	return apierrors.IsNotFound(s.Resources.Get(s.Context(), object.GetName(), object.GetNamespace(), object))
 }
+
+// SetImage changes the image of the first container, as kubectl set image does.
+func (s *Suite) SetImage(name, image string) {
+	s.Helper()
+	containers := s.CloneSet(name).Spec.Template.Spec.Containers
+	containers[0].Image = image
+	s.Patch(&kruisev1beta1.CloneSet{}, name, `{"spec":{"template":{"spec":{"containers":`+JSON(containers)+`}}}}`)
+}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -138,6 +137,3 @@ func JSON(value any) string {
 
 // SortedKeys are the keys of a map in their order.
 func SortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-// Settle waits for the writes that follow a rollout, such as the node agent's report of the last container.
-func Settle() { time.Sleep(3 * time.Second) }
