@@ -78,6 +78,22 @@ func inPlaceStories() map[string]story {
 				assert.Equal(s.t, 2, s.Tally().UpdatedAvailable)
 			},
 		},
+		"a container that starts in the grace period restarts all the same": {
+			set: MakeCloneSet("web").Replicas(1).InPlaceIfPossible().GracePeriodSeconds(3).Obj(),
+			play: func(s *stage) {
+				s.Script.Scene("the user creates the CloneSet")
+				s.Reconcile()
+				s.Reconcile()
+				s.Do("scheduler bind web-a")
+				s.Reconcile()
+				s.User("sets the image to app:v2 before the container has started", func(b *builder) { b.Image("app:v2") })
+				s.Reconcile()
+				s.Reconcile()
+				s.Do("kubelet start web-a/main")
+				s.Rest()
+				assert.Equal(s.t, "app:v2", s.Runs(s.Pod("web-a"), "main"))
+			},
+		},
 		"InPlaceOnly waits and says why when a change is impossible": {
 			set: MakeCloneSet("web").Replicas(3).InPlaceOnly().Obj(),
 			play: func(s *stage) {

@@ -40,6 +40,18 @@ func troubleStories() map[string]story {
 				assert.Equal(s.t, 3, s.Tally().UpdatedAvailable)
 			},
 		},
+		"an image that cannot be pulled is rolled back while another Pod waits for its deletion": {
+			set: three().Obj(),
+			play: func(s *stage) {
+				breakImage(s)
+				s.User("goes back to app:v1 and names web-b in podsToDelete", func(b *builder) {
+					b.Image("app:v1").set.Spec.ScaleStrategy.PodsToDelete = []string{"web-b"}
+				})
+				s.Rest()
+				assert.Equal(s.t, []string{"web-a", "web-c", "web-d"}, s.names())
+				assert.Equal(s.t, 3, s.Tally().UpdatedAvailable)
+			},
+		},
 		"an image that crashes is replaced by another": {
 			set: three().Obj(),
 			play: func(s *stage) {
