@@ -68,10 +68,10 @@ func parse(args []string, out io.Writer) (flags, error) {
 
 // check refuses values that the flag package lets pass.
 func (f *flags) check(rest []string) error {
-	switch host, _, err := net.SplitHostPort(f.metricsAddr); {
+	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("%q: only flags are understood", rest[0])
-	case f.metricsAddr != "0" && (err != nil || !net.ParseIP(host).IsLoopback()):
+	case !f.isMetricsLocal():
 		return fmt.Errorf("--metrics-addr=%s: it must be a loopback address such as 127.0.0.1:8080, or 0", f.metricsAddr)
 	case f.port < 1 || f.port > 65535:
 		return fmt.Errorf("--port=%d: it must be from 1 to 65535", f.port)
@@ -82,6 +82,15 @@ func (f *flags) check(rest []string) error {
 	default:
 		return nil
 	}
+}
+
+// isMetricsLocal says that metrics are reachable from this machine alone, or not at all.
+func (f *flags) isMetricsLocal() bool {
+	if f.metricsAddr == "0" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(f.metricsAddr)
+	return err == nil && net.ParseIP(host).IsLoopback()
 }
 
 // logger writes structured lines. What slog calls a level is a verbosity below zero.
