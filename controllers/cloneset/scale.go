@@ -63,9 +63,10 @@ func (v *view) create(d *plan.Decision, counts rollout.Result) {
 		d.Events = append(d.Events, scaleUpLimited(counts.CreateNow, counts.Create))
 		d.Note("ScaleUpLimited", fmt.Sprintf("creating %d of %d Pods: scaleStrategy.maxUnavailable is reached", counts.CreateNow, counts.Create))
 	}
+	old, err := v.template(v.choice.Current.Name)
 	for i, id := range v.FreshIDs[:min(counts.CreateNow, len(v.FreshIDs))] {
 		rev, template := v.choice.Update.Name, &v.Set.Spec.Template
-		if old, err := v.template(v.choice.Current.Name); i < counts.CreateOld && err == nil {
+		if i < counts.CreateOld && err == nil {
 			rev, template = v.choice.Current.Name, old
 		}
 		labels := v.revisionLabels(rev)
