@@ -8,12 +8,14 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -24,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -37,6 +40,7 @@ func unmarshal(t *testing.T, text string, into any) {
 
 // TestTheWebhooks tells one story, chapter by chapter, of two replicas that share a Secret.
 func TestTheWebhooks(t *testing.T) {
+	ctrl.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, nil)))
 	w := newWorld(t)
 	t.Setenv("KUBECONFIG", w.kubeconfig())
 	replicas := []*replica{w.run("one"), w.run("two")}
@@ -140,7 +144,7 @@ func ownership(w *world, _ []*replica) {
 			}
 			found = true
 			assert.Equal(w, metav1.ManagedFieldsOperationApply, entry.Operation, name)
-			text := string(entry.FieldsV1.Raw)
+			text := entry.FieldsV1.GetRawString()
 			assert.Contains(w, text, "f:caBundle", name)
 			for _, other := range []string{"f:service", "f:rules", "f:failurePolicy", "f:versions", "f:strategy", "f:metadata"} {
 				assert.NotContains(w, text, other, name)
@@ -297,6 +301,19 @@ func garbage(w *world, replicas []*replica) {
 	oldCA := string(secret.Data["ca-cert.pem"])
 	secret.Data = map[string][]byte{"ca-cert.pem": []byte("garbage"), "tls.crt": {0}}
 	require.NoError(w, w.Update(w.Context(), secret))
+	w.eventually("the new authority is published", func() error {
+		for name, target := range w.targets() {
+			if !strings.Contains(caBundle(target), oldCA) || strings.HasPrefix(caBundle(target), oldCA) {
+				return errors.New(name + " does not trust it")
+			}
+		}
+		return nil
+	})
+	for _, r := range replicas {
+		now, err := r.certificate()
+		require.NoError(w, err)
+		assert.Equal(w, old, now, "nobody serves with a new certificate before the API server had time to trust it")
+	}
 	w.eventually("both replicas serve with a new certificate", func() error {
 		now, err := replicas[0].certificate()
 		if err != nil || now == old {

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -204,14 +205,14 @@ func (r *replica) ready() error {
 	return nil
 }
 
-// certificate is what the replica serves with.
+// certificate is the fingerprint of what the replica serves with.
 func (r *replica) certificate() (string, error) {
 	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", r.port), &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = conn.Close() }()
-	return string(conn.ConnectionState().PeerCertificates[0].Raw), nil
+	return fmt.Sprintf("%x", sha256.Sum256(conn.ConnectionState().PeerCertificates[0].Raw)), nil
 }
 
 // cloneSet reads one from YAML, after replacing texts in pairs.

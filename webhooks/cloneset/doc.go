@@ -1,6 +1,13 @@
 // Copyright The Keelson Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cloneset refuses CloneSets that the schema cannot refuse: a selector that does not match the template, and a template that the cluster would not
-// take. Everything else is said in the CRD, where it holds while this program is down.
+// Package cloneset refuses CloneSets that the schema cannot refuse, and warns of updates that will not go as their policy hopes.
+//
+//	request ──► validate: selector, claims, weights    (pure; only what the update touches)
+//	               ▼
+//	            checkTemplate: ask the cluster by a dry run of a PodTemplate; its answer, with the fields named as in the CloneSet
+//	               ▼
+//	            warn: does the change recreate Pods that were to be updated in place?
+//
+// Everything else is said in the CRD, where it holds while this program is down. Nothing is ever written into the object: there are no defaults here.
 package cloneset

@@ -39,6 +39,9 @@ func (c certificates) check(dnsName string, now time.Time) error {
 	if err := c.checkCA(now); err != nil {
 		return err
 	}
+	if err := c.has(serverCertKey, serverKeyKey); err != nil {
+		return err
+	}
 	usage := &[]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	if ok, err := rotator.ValidCert(c[caCertKey], c[serverCertKey], c[serverKeyKey], dnsName, usage, now.Add(renewBefore)); !ok {
 		return fmt.Errorf("key %s: %w", serverCertKey, err)
@@ -46,7 +49,20 @@ func (c certificates) check(dnsName string, now time.Time) error {
 	return nil
 }
 
+// has says which of some keys is missing or empty.
+func (c certificates) has(keys ...string) error {
+	for _, key := range keys {
+		if len(c[key]) == 0 {
+			return fmt.Errorf("key %s: it is missing or empty", key)
+		}
+	}
+	return nil
+}
+
 func (c certificates) checkCA(now time.Time) error {
+	if err := c.has(caCertKey, caKeyKey); err != nil {
+		return err
+	}
 	if ok, err := rotator.ValidCert(c[caCertKey], c[caCertKey], c[caKeyKey], "", nil, now.Add(renewBefore)); !ok {
 		return fmt.Errorf("key %s: %w", caCertKey, err)
 	}

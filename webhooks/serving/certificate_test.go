@@ -39,10 +39,10 @@ func TestRenew(t *testing.T) {
 	}{
 		"nothing in the Secret":                {change: func(c certificates) { clear(c) }, want: "key ca-cert.pem"},
 		"an authority that is no certificate":  {change: func(c certificates) { c[caCertKey] = []byte("garbage") }, want: "key ca-cert.pem"},
-		"an authority without its key":         {change: func(c certificates) { delete(c, caKeyKey) }, want: "key ca-cert.pem"},
+		"an authority without its key":         {change: func(c certificates) { delete(c, caKeyKey) }, want: "key ca-key.pem: it is missing or empty"},
 		"an authority with the key of another": {change: func(c certificates) { c[caKeyKey] = other[caKeyKey] }, want: "key ca-cert.pem"},
 		"a certificate that is none":           {change: func(c certificates) { c[serverCertKey] = []byte("-----BEGIN") }, want: "key tls.crt", wantSame: true},
-		"a certificate without its key":        {change: func(c certificates) { delete(c, serverKeyKey) }, want: "key tls.crt", wantSame: true},
+		"a certificate without its key":        {change: func(c certificates) { delete(c, serverKeyKey) }, want: "key tls.key: it is missing or empty", wantSame: true},
 		"a certificate of another authority": {change: func(c certificates) {
 			maps.Copy(c, certificates{serverCertKey: other[serverCertKey], serverKeyKey: other[serverKeyKey]})
 		}, want: "key tls.crt", wantSame: true},

@@ -10,6 +10,8 @@
 //	                                         ▼
 //	                        a moment later: serve with the new certificate
 //
-// The order is what matters: nobody serves with a certificate before the API server trusts its authority, and an authority is trusted until it
-// expires. So no valid request is refused in a rotation. Certificates themselves are made and checked by cert-controller.
+// The order is what matters: nobody serves with a certificate before the API server trusts its authority. An authority that another replaced stays
+// trusted for an hour, and as long as a replica serves with it; then it is dropped. So no valid request is refused in a rotation, and a stolen authority
+// ends. Certificates themselves are made and checked by cert-controller; what it does besides, it does by Update and with a cache of all Secrets of a
+// namespace, which is why this package has a watch of its own.
 package serving

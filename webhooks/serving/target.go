@@ -63,6 +63,8 @@ func (t Target) publish(ctx context.Context, client dynamic.Interface, wanted tr
 	if !changed {
 		return nil
 	}
+	// Another replica may publish at the same time: what it adds must not be lost.
+	patch.SetResourceVersion(object.GetResourceVersion())
 	_, err = client.Resource(t.Resource).Apply(ctx, t.Name, patch, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 	if err != nil {
 		return fmt.Errorf("publishing the authority in %s %s: %w", t.Resource.Resource, t.Name, err)
