@@ -22,9 +22,10 @@ import (
 // ReasonWaiting is the reason of a Verdict that an update is not complete.
 const ReasonWaiting = "WaitingForContainers"
 
-// Complete says whether the containers of a Pod run what its update asked for. A container has followed when its image ID differs from the
-// one before the update, or when it runs the image that its spec names, or when the node agent reports that the runtime started
-// it from this very spec: the last one tells two tags of one image apart from a container that was not restarted.
+// Complete says whether the containers of a Pod run what its update asked for. Where the node agent reports from which spec the runtime
+// started the very container that runs, that decides: it tells two tags of one image apart from a container that was not restarted, and a container that follows an
+// update from one that followed the update before. Elsewhere a container has followed when its image ID differs from the one before the
+// update, or when it runs the image that its spec names.
 func Complete(f *pods.Facts) plan.Verdict {
 	if f.InPlace == nil {
 		return plan.Yes()
@@ -47,7 +48,8 @@ func followed(f *pods.Facts, name string) plan.Verdict {
 		return plan.No(ReasonWaiting, "container %s has not started", name)
 	}
 	last := f.InPlace.LastContainerStatuses[name]
-	if status.ImageID != "" && status.ImageID != last.ImageID || isSameImage(spec.Image, status.Image) || isReported(f.Pod, spec, status) {
+	seems := status.ImageID != "" && status.ImageID != last.ImageID || isSameImage(spec.Image, status.Image)
+	if hash := reportedHash(f.Pod, status); hash == KubeletHash(spec) || hash == 0 && seems {
 		return plan.Yes()
 	}
 	if w := status.State.Waiting; w != nil && w.Reason != "" {
@@ -97,19 +99,20 @@ func fullImage(image string) string {
 	return image
 }
 
-// isReported says that the node agent saw the running container and that the kubelet started it from the spec as it is now.
-func isReported(pod *corev1.Pod, spec *corev1.Container, status *corev1.ContainerStatus) bool {
+// reportedHash is the hash of the spec from which the container that runs was started, as the node agent saw it; zero when it said nothing of
+// this container yet.
+func reportedHash(pod *corev1.Pod, status *corev1.ContainerStatus) uint64 {
 	var report pub.RuntimeContainerMetaSet
 	if json.Unmarshal([]byte(pod.Annotations[pub.RuntimeContainerMetaKey]), &report) != nil {
-		return false
+		return 0
 	}
 	for i := range report.Containers {
 		c := &report.Containers[i]
-		if c.Name == spec.Name && c.ContainerID != "" && c.ContainerID == status.ContainerID {
-			return c.Hashes.PlainHash == KubeletHash(spec)
+		if c.Name == status.Name && c.ContainerID != "" && c.ContainerID == status.ContainerID {
+			return c.Hashes.PlainHash
 		}
 	}
-	return false
+	return 0
 }
 
 // KubeletHash is the hash by which a kubelet of 1.31 or newer recognises a container's spec: FNV-1a over its name and image.

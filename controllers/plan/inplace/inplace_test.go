@@ -261,6 +261,13 @@ func TestAContainerFollowsWithoutANewImageID(t *testing.T) {
 		pod.Annotations[pub.RuntimeContainerMetaKey] = report("containerd://0", pod)
 		assert.False(t, inplace.Complete(pods.Read(pod)).OK)
 	})
+	t.Run("but not when it followed the update before this one", func(t *testing.T) {
+		pod := begun()
+		pod.Annotations[pub.RuntimeContainerMetaKey] = report("containerd://2", pod)
+		pod.Status.ContainerStatuses[0].ContainerID, pod.Status.ContainerStatuses[0].ImageID = "containerd://2", "sha:2"
+		pod.Spec.Containers[0].Image = "app:v3"
+		assert.False(t, inplace.Complete(pods.Read(pod)).OK, "the kubelet will restart it once more")
+	})
 	t.Run("and garbage in the report is no report", func(t *testing.T) {
 		pod := begun()
 		pod.Annotations[pub.RuntimeContainerMetaKey] = "{"
