@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/e2e-framework/klient/k8s"
 
 	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
@@ -78,9 +79,9 @@ func TestBadInputIsRefusedWithTheField(t *testing.T) {
 		set := support.MakeCloneSet("changes").Replicas(0).Obj()
 		set.Namespace = s.Namespace
 		require.NoError(t, s.Resources.Create(t.Context(), set))
-		set.Spec.Selector.MatchLabels = map[string]string{"app": "other"}
-		set.Spec.Template.Labels = map[string]string{"app": "other"}
-		require.ErrorContains(t, s.Resources.Update(t.Context(), set), "spec.selector")
+		const other = `{"spec":{"selector":{"matchLabels":{"app":"other"}},"template":{"metadata":{"labels":{"app":"other"}}}}}`
+		err := s.Resources.Patch(t.Context(), set, k8s.Patch{PatchType: types.MergePatchType, Data: []byte(other)})
+		require.ErrorContains(t, err, "spec.selector")
 	})
 	t.Run("the old version through the same rules", func(t *testing.T) {
 		beta := support.MakeCloneSet("old").Obj()
