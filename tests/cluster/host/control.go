@@ -136,10 +136,16 @@ func (c *ControlPlane) WaitReady(ctx context.Context) error {
 	})
 }
 
-// RestartAPIServer kills the API server without warning, starts it again, and waits until it is ready.
+// RestartAPIServer kills the API server without warning, starts it again, and waits until it is ready. A port that is not free at once is tried again.
 func (c *ControlPlane) RestartAPIServer(ctx context.Context) error {
-	if err := c.Processes.Restart("kube-apiserver"); err != nil {
-		return err
+	var err error
+	for range 5 {
+		if err = c.Processes.Restart("kube-apiserver"); err != nil {
+			return err
+		}
+		if err = c.WaitReady(ctx); err == nil {
+			return nil
+		}
 	}
-	return c.WaitReady(ctx)
+	return err
 }

@@ -151,8 +151,15 @@ func startTime(pid int) string {
 	}
 	// The name in parentheses may hold blanks.
 	fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" {
+	if len(fields) < 20 || fields[0] == "Z" && !hasThreads(pid) {
 		return ""
 	}
 	return fields[19]
+}
+
+// hasThreads says that a process still has threads beside its first. One whose first thread has ended looks ended, and yet holds its files and ports
+// until the last of the others has.
+func hasThreads(pid int) bool {
+	threads, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "task"))
+	return err == nil && len(threads) > 1
 }
