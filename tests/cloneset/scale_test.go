@@ -116,9 +116,12 @@ func TestAdoptionAndRelease(t *testing.T) {
 	s.WaitReady("web")
 	released := sortedNames(s.Pods(web))[0]
 	s.Patch(&corev1.Pod{}, released, `{"metadata":{"labels":{"app":"elsewhere"}}}`)
-	s.WaitFor("web", "a Pod takes its place", isAvailable(2))
-	other := s.Pods("app=elsewhere")[released]
-	assert.Nil(t, metav1.GetControllerOf(&other), "a Pod that no longer matches is released, not deleted")
+	s.Eventually("a Pod that no longer matches is released, not deleted", func() bool {
+		other, there := s.Pods("app=elsewhere")[released]
+		return there && metav1.GetControllerOf(&other) == nil
+	})
+	s.Eventually("another takes its place", func() bool { return len(s.Pods(web)) == 2 })
+	s.WaitFor("web", "two Pods are available", isAvailable(2))
 
 	s.Patch(&corev1.Pod{}, released, `{"metadata":{"labels":{"app":"web"}}}`)
 	s.Eventually("it is adopted again, and one Pod is too many", func() bool {
