@@ -57,6 +57,8 @@ func TestScalingInDeletesTheLeastUsefulPodsFirst(t *testing.T) {
 	for _, name := range names[:2] {
 		s.Patch(&corev1.Pod{}, name, `{"metadata":{"annotations":{"controller.kubernetes.io/pod-deletion-cost":"-10"}}}`)
 	}
+	// The controllers watch Pods and sets apart: give the cost of the Pods a moment's head start.
+	time.Sleep(time.Second)
 	replicas(s, "2")
 	s.WaitFor("web", "two Pods are left", isAvailable(2))
 	assert.Equal(t, names[2:], sortedNames(s.Pods(web)), "a low deletion cost goes first")
