@@ -27,7 +27,8 @@ var errHelp = errors.New("help was printed")
 
 // flags are the settings of the program. Names and defaults are the published ones where there are any.
 type flags struct {
-	metricsAddr, healthAddr                   string
+	metricsAddr, healthAddr, pprofAddr        string
+	enablePprof                               bool
 	leaderElection                            bool
 	leaderElectionNamespace, leaderElectionID string
 	leaseDuration, renewDeadline, retryPeriod time.Duration
@@ -49,6 +50,8 @@ func parse(args []string, out io.Writer) (flags, error) {
 	set.SetOutput(io.Discard)
 	set.StringVar(&f.metricsAddr, "metrics-addr", "127.0.0.1:8080", "where metrics are served; 0 turns them off. Beyond loopback they need an authorized token")
 	set.StringVar(&f.healthAddr, "health-probe-addr", ":8000", "where /healthz and /readyz are served")
+	set.BoolVar(&f.enablePprof, "enable-pprof", false, "serve profiles at --pprof-addr")
+	set.StringVar(&f.pprofAddr, "pprof-addr", "127.0.0.1:8090", "where profiles are served; they tell a lot and ask nobody, so keep them on loopback")
 	set.BoolVar(&f.leaderElection, "enable-leader-election", true, "let one of several replicas work at a time")
 	set.StringVar(&f.leaderElectionNamespace, "leader-election-namespace", "kruise-system", "namespace of the lease")
 	set.StringVar(&f.leaderElectionID, "leader-election-id", "kruise-manager", "name of the lease")
@@ -121,6 +124,14 @@ func (f *flags) resolveGates(list, dir string) error {
 		ExcludePreparingDelete:  f.excludePreparingDelete,
 	}
 	return nil
+}
+
+// profiles is where profiles are served; empty means nowhere.
+func (f flags) profiles() string {
+	if f.enablePprof {
+		return f.pprofAddr
+	}
+	return ""
 }
 
 // isMetricsLocal says that metrics are reachable from this machine alone, or not at all.

@@ -90,6 +90,7 @@ func newManager(f flags) (ctrl.Manager, error) {
 		Cache:                         cacheOptions(f),
 		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
 		HealthProbeBindAddress:        f.healthAddr,
+		PprofBindAddress:              f.profiles(),
 		Metrics:                       metricsOptions(f),
 		LeaderElection:                f.leaderElection,
 		LeaderElectionNamespace:       f.leaderElectionNamespace,

@@ -22,6 +22,7 @@ const (
 	onHost   mode = "host"
 	inKind   mode = "kind"
 	inSim    mode = "sim"
+	inBench  mode = "bench"
 )
 
 // machine is what the choice of a mode depends on.
@@ -51,10 +52,10 @@ func (m machine) choose() (mode, string, error) {
 			return "", "", fmt.Errorf("CLUSTER=existing: KEELSON_KUBECONFIG must name the kubeconfig of the cluster")
 		}
 		return wish, "CLUSTER asks for it", nil
-	case onHost, inKind, inSim:
+	case onHost, inKind, inSim, inBench:
 		return wish, "CLUSTER asks for it", nil
 	default:
-		return "", "", fmt.Errorf("CLUSTER=%s: it must be host, kind, sim or existing", m.wanted)
+		return "", "", fmt.Errorf("CLUSTER=%s: it must be host, kind, sim, existing or bench", m.wanted)
 	}
 	switch {
 	case m.kubeconfig != "" && m.kubeconfig == host.Kubeconfig():

@@ -34,7 +34,8 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use: "cluster", Short: "Bring up a Kubernetes cluster to try Keelson on", SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(), downCommand(), kubeconfigCommand(), statusCommand(), assetsCommand(), restartCommand(), registryCommand(), nodeCommand(), modeCommand(), runCommand())
+	root.AddCommand(upCommand(), downCommand(), kubeconfigCommand(), statusCommand(), assetsCommand(), restartCommand(), registryCommand(), nodeCommand(), modeCommand(),
+		runCommand(), rerunCommand(), processesCommand())
 	return root
 }
 
@@ -51,7 +52,7 @@ func upCommand() *cobra.Command {
 					return err
 				}
 				return json.NewEncoder(os.Stdout).Encode(map[string]any{
-					"mode": m.name, "kubeconfig": m.kubeconfig, "registry": m.registry, "nodes": nodes,
+					"mode": m.name, "kubeconfig": m.kubeconfig, "registry": m.registry, "nodes": nodes, "auditLog": m.auditLog,
 				})
 			})
 		},
@@ -153,6 +154,11 @@ type clusterMode struct {
 	up                   func(context.Context, int) error
 	down                 func(context.Context) error
 	restartAPIServer     func(context.Context) error
+	// run starts one of our programs beside a simulated cluster, rerun starts it anew, and processes are the numbers of all that run there.
+	run       func(name string, args []string) error
+	rerun     func(name string) error
+	processes func() map[string]int
+	auditLog  string
 }
 
 // withMode chooses a kind of cluster, says so, and does something with it.
@@ -175,8 +181,22 @@ func withMode(do func(clusterMode) error) error {
 		})
 	case inKind:
 		return do(clusterMode{name: inKind, kubeconfig: kind.Kubeconfig(), registry: host.Registry, up: kind.Up, down: kind.Down})
+	case inBench:
+		bench, err := sim.Bench()
+		if err != nil {
+			return err
+		}
+		return do(simulated(inBench, bench))
 	default:
-		return do(clusterMode{name: inSim, kubeconfig: sim.Kubeconfig(), up: sim.Up, down: sim.Down, restartAPIServer: sim.RestartAPIServer})
+		fmt.Fprintln(os.Stderr, "containers are SIMULATED: suites that need real ones, which is all of tests/ that talk to a cluster, are skipped here")
+		return do(simulated(inSim, sim.Sim()))
+	}
+}
+
+func simulated(name mode, c sim.Cluster) clusterMode {
+	return clusterMode{
+		name: name, kubeconfig: c.Kubeconfig(), up: c.Up, down: c.Down, restartAPIServer: c.RestartAPIServer, run: c.Run, rerun: c.Rerun,
+		processes: c.Processes, auditLog: c.AuditLog(),
 	}
 }
 
@@ -196,6 +216,41 @@ func modeCommand() *cobra.Command {
 func runCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "run NAME PROGRAM [ARGUMENT...]", Short: "Run a program beside the simulated cluster", Hidden: true, Args: cobra.MinimumNArgs(2), DisableFlagParsing: true,
-		RunE: func(_ *cobra.Command, args []string) error { return sim.Run(args[0], args[1:]) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			return withMode(func(m clusterMode) error {
+				if m.run == nil {
+					return fmt.Errorf("running %s: only a simulated cluster has programs beside it", args[0])
+				}
+				return m.run(args[0], args[1:])
+			})
+		},
+	}
+}
+
+func rerunCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "rerun NAME", Short: "End a program beside the simulated cluster and start it again as it was", Hidden: true, Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return withMode(func(m clusterMode) error {
+				if m.rerun == nil {
+					return fmt.Errorf("starting %s anew: only a simulated cluster has programs beside it", args[0])
+				}
+				return m.rerun(args[0])
+			})
+		},
+	}
+}
+
+func processesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "processes", Short: "Print in JSON which programs run beside the simulated cluster, and their process numbers", Hidden: true,
+		RunE: func(*cobra.Command, []string) error {
+			return withMode(func(m clusterMode) error {
+				if m.processes == nil {
+					return fmt.Errorf("listing processes: only a simulated cluster has programs beside it")
+				}
+				return json.NewEncoder(os.Stdout).Encode(m.processes())
+			})
+		},
 	}
 }

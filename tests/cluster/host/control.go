@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/keelson/keelson/tests/cluster/process"
@@ -22,9 +23,9 @@ type ControlPlane struct {
 	Bind, Advertise string
 	// Ports of the API server and of etcd, which takes two.
 	Port, EtcdPort int
-	// APIServer and ControllerManager are further flags.
-	APIServer, ControllerManager []string
-	Processes                    process.Table
+	// APIServer, ControllerManager and Scheduler are further flags.
+	APIServer, ControllerManager, Scheduler []string
+	Processes                               process.Table
 }
 
 // The networks of Services and Pods.
@@ -40,7 +41,12 @@ func (c *ControlPlane) Server() string { return fmt.Sprintf("https://%s:%d", c.A
 func (c *ControlPlane) Kubeconfig() string { return filepath.Join(c.Dir, "pki", "admin.kubeconfig") }
 
 // Start makes certificates and starts everything; it returns when the API server is ready.
-func (c *ControlPlane) Start(ctx context.Context) (*pki, error) {
+func (c *ControlPlane) Start(ctx context.Context) error {
+	_, err := c.start(ctx)
+	return err
+}
+
+func (c *ControlPlane) start(ctx context.Context) (*pki, error) {
 	certs, err := c.certificates()
 	if err != nil {
 		return nil, err
@@ -108,18 +114,21 @@ func (c *ControlPlane) startAPIServer(certs *pki) error {
 	return c.Processes.Start("kube-apiserver", append(args, c.APIServer...)...)
 }
 
+// Manager is how a program of the control plane is started that talks to the API server as itself.
+func (c *ControlPlane) Manager(name string) []string {
+	file := filepath.Join(c.Dir, "pki", name+".kubeconfig")
+	return []string{filepath.Join(c.Kubernetes, name), "--kubeconfig=" + file, "--authentication-kubeconfig=" + file,
+		"--authorization-kubeconfig=" + file, "--leader-elect=false", "--bind-address=127.0.0.1", "--profiling=false"}
+}
+
 func (c *ControlPlane) startManagers(certs *pki) error {
-	config := func(name string) []string {
-		file := certs.kubeconfig(name)
-		return []string{filepath.Join(c.Kubernetes, name), "--kubeconfig=" + file, "--authentication-kubeconfig=" + file,
-			"--authorization-kubeconfig=" + file, "--leader-elect=false", "--bind-address=127.0.0.1", "--profiling=false"}
-	}
-	manager := append(config("kube-controller-manager"), "--use-service-account-credentials=true", "--root-ca-file="+certs.crt("ca"),
+	manager := append(c.Manager("kube-controller-manager"), "--use-service-account-credentials=true", "--root-ca-file="+certs.crt("ca"),
 		"--service-account-private-key-file="+certs.keyFile("service-account"), fmt.Sprintf("--secure-port=%d", c.Port+1))
 	if err := c.Processes.Start("kube-controller-manager", append(manager, c.ControllerManager...)...); err != nil {
 		return err
 	}
-	return c.Processes.Start("kube-scheduler", append(config("kube-scheduler"), fmt.Sprintf("--secure-port=%d", c.Port+2))...)
+	scheduler := append(c.Manager("kube-scheduler"), fmt.Sprintf("--secure-port=%d", c.Port+2))
+	return c.Processes.Start("kube-scheduler", append(scheduler, c.Scheduler...)...)
 }
 
 // startupPatience bounds how long a start may take.
@@ -140,7 +149,7 @@ func (c *ControlPlane) WaitReady(ctx context.Context) error {
 func (c *ControlPlane) RestartAPIServer(ctx context.Context) error {
 	var err error
 	for range 5 {
-		if err = c.Processes.Restart("kube-apiserver"); err != nil {
+		if err = c.Processes.Restart("kube-apiserver", syscall.SIGKILL); err != nil {
 			return err
 		}
 		if err = c.WaitReady(ctx); err == nil {

@@ -105,7 +105,7 @@ func (c *cluster) start(ctx context.Context) error {
 	}
 	pushed := make(chan error, 1)
 	go func() { pushed <- c.pushImages(ctx) }()
-	certs, err := c.control.Start(ctx)
+	certs, err := c.control.start(ctx)
 	if err != nil {
 		return err
 	}

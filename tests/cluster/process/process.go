@@ -63,13 +63,13 @@ func (t Table) start(name string, r record) error {
 	return t.write(name, r)
 }
 
-// Restart kills a program without warning and starts it again as it was.
-func (t Table) Restart(name string) error {
+// Restart ends a program by a signal and starts it again as it was.
+func (t Table) Restart(name string, signal syscall.Signal) error {
 	r, err := t.read(name)
 	if err != nil {
 		return err
 	}
-	if err := t.Stop(name, syscall.SIGKILL, 10*time.Second); err != nil {
+	if err := t.Stop(name, signal, 10*time.Second); err != nil {
 		return err
 	}
 	return t.start(name, r)

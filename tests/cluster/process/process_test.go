@@ -22,7 +22,7 @@ func TestAProcessIsFoundStoppedAndStartedAgain(t *testing.T) {
 	if !table.IsRunning("sleeper") || first == 0 {
 		t.Fatal("a program that was started must be found running")
 	}
-	if err := table.Restart("sleeper"); err != nil {
+	if err := table.Restart("sleeper", syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if second := table.PID("sleeper"); second == first || second == 0 {

@@ -19,24 +19,48 @@ import (
 	"github.com/keelson/keelson/tests/cluster/process"
 )
 
+// Cluster is one simulated cluster of this machine: what is run beside what kubernetes brings, and how.
+type Cluster struct {
+	name           string
+	port, etcdPort int
+	// kwok are files of kwok's configuration, in the folder of this package.
+	kwok []string
+	// apiServer, manager and scheduler are further flags.
+	apiServer, manager, scheduler []string
+	// native are the flags of a second controller manager; none is run without.
+	native []string
+}
+
+// Sim is the cluster to try Keelson on where nothing better can be had.
+func Sim() Cluster {
+	return Cluster{name: "keelson-sim", port: 26443, etcdPort: 33790, kwok: []string{"stages.yaml"}, manager: controllers("*")}
+}
+
 // State is the folder that holds the cluster.
-func State() string {
+func (c Cluster) State() string {
 	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
-		return filepath.Join(dir, "keelson-sim")
+		return filepath.Join(dir, c.name)
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = os.TempDir()
 	}
-	return filepath.Join(home, ".local", "state", "keelson-sim")
+	return filepath.Join(home, ".local", "state", c.name)
 }
 
 // Kubeconfig is the path of the administrator's kubeconfig.
-func Kubeconfig() string { return filepath.Join(State(), "pki", "admin.kubeconfig") }
+func (c Cluster) Kubeconfig() string { return filepath.Join(c.State(), "pki", "admin.kubeconfig") }
 
-func table() process.Table { return process.Table{Dir: filepath.Join(State(), "processes")} }
+func (c Cluster) table() process.Table {
+	return process.Table{Dir: filepath.Join(c.State(), "processes")}
+}
 
-func control(ctx context.Context) (*host.ControlPlane, error) {
+// controllers selects controllers of Kubernetes. Nobody renews the leases of simulated nodes in the way that the lifecycle of nodes expects.
+func controllers(names string) []string {
+	return []string{"--controllers=" + names + ",-node-lifecycle-controller,-ttl-controller"}
+}
+
+func (c Cluster) control(ctx context.Context) (*host.ControlPlane, error) {
 	kube, err := assets.Kubernetes(ctx)
 	if err != nil {
 		return nil, err
@@ -46,27 +70,50 @@ func control(ctx context.Context) (*host.ControlPlane, error) {
 		return nil, err
 	}
 	return &host.ControlPlane{
-		Dir: State(), Kubernetes: kube, Etcd: etcd, Bind: "127.0.0.1", Advertise: "127.0.0.1", Port: 26443, EtcdPort: 33790,
-		APIServer: []string{"--endpoint-reconciler-type=none", "--disable-admission-plugins=TaintNodesByCondition"},
-		// Nobody renews the leases of simulated nodes in the way that the lifecycle of nodes expects.
-		ControllerManager: []string{"--controllers=*,-node-lifecycle-controller,-ttl-controller"},
-		Processes:         table(),
+		Dir: c.State(), Kubernetes: kube, Etcd: etcd, Bind: "127.0.0.1", Advertise: "127.0.0.1", Port: c.port, EtcdPort: c.etcdPort,
+		APIServer:         append([]string{"--endpoint-reconciler-type=none", "--disable-admission-plugins=TaintNodesByCondition"}, c.apiServer...),
+		ControllerManager: c.manager,
+		Scheduler:         c.scheduler,
+		Processes:         c.table(),
 	}, nil
 }
 
 // Up makes the cluster, or finds it healthy and does nothing.
-func Up(ctx context.Context, nodes int) error {
-	fmt.Fprintln(os.Stderr, "containers are SIMULATED: suites that need real ones, which is all of tests/ that talk to a cluster, are skipped here")
-	c, err := control(ctx)
+func (c Cluster) Up(ctx context.Context, nodes int) error {
+	plane, err := c.control(ctx)
 	if err != nil {
 		return err
 	}
-	if table().IsRunning("kwok") && c.WaitReady(ctx) == nil {
+	if c.table().IsRunning("kwok") && plane.WaitReady(ctx) == nil {
 		return nil
 	}
-	if err := Down(ctx); err != nil {
+	if err := c.Down(ctx); err != nil {
 		return err
 	}
+	if err := plane.Start(ctx); err != nil {
+		return err
+	}
+	if err := c.startNative(plane); err != nil {
+		return err
+	}
+	for n := 1; n <= nodes; n++ {
+		if err := c.addNode(ctx, plane, n); err != nil {
+			return err
+		}
+	}
+	if err := c.startKwok(ctx); err != nil {
+		return err
+	}
+	return host.Wait(ctx, "the simulated nodes to be Ready", func() error {
+		out, err := plane.Kubectl(ctx, "get", "nodes", "--no-headers")
+		if err == nil && strings.Count(out, " Ready ") != nodes {
+			err = fmt.Errorf("%d of %d are Ready", strings.Count(out, " Ready "), nodes)
+		}
+		return err
+	})
+}
+
+func (c Cluster) startKwok(ctx context.Context) error {
 	kwok, err := assets.Kwok(ctx)
 	if err != nil {
 		return err
@@ -75,68 +122,53 @@ func Up(ctx context.Context, nodes int) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Start(ctx); err != nil {
-		return err
+	args := []string{filepath.Join(kwok, "kwok"), "--kubeconfig=" + c.Kubeconfig(), "--manage-all-nodes=true", "--node-lease-duration-seconds=40", "--server-address="}
+	for _, file := range c.kwok {
+		args = append(args, "--config="+filepath.Join(source, "sim", file))
 	}
-	for n := 1; n <= nodes; n++ {
-		if err := addNode(ctx, c, n); err != nil {
-			return err
-		}
-	}
-	err = table().Start("kwok", filepath.Join(kwok, "kwok"), "--kubeconfig="+Kubeconfig(), "--manage-all-nodes=true",
-		"--config="+filepath.Join(source, "sim", "stages.yaml"), "--node-lease-duration-seconds=40", "--server-address=")
-	if err != nil {
-		return err
-	}
-	return host.Wait(ctx, "the simulated nodes to be Ready", func() error {
-		out, err := c.Kubectl(ctx, "get", "nodes", "--no-headers")
-		if err == nil && strings.Count(out, " Ready ") != nodes {
-			err = fmt.Errorf("%d of %d are Ready", strings.Count(out, " Ready "), nodes)
-		}
-		return err
-	})
+	return c.table().Start("kwok", args...)
 }
 
 // addNode makes the object of a simulated node, in the zones a, b and c by turns.
-func addNode(ctx context.Context, c *host.ControlPlane, n int) error {
-	file := filepath.Join(State(), "node.yaml")
+func (c Cluster) addNode(ctx context.Context, plane *host.ControlPlane, n int) error {
+	file := filepath.Join(c.State(), "node.yaml")
 	text := fmt.Sprintf(`{"apiVersion":"v1","kind":"Node","metadata":{"name":"node%[1]d","labels":{
 "kubernetes.io/hostname":"node%[1]d","topology.kubernetes.io/zone":%[2]q}}}`, n, string(rune('a'+(n-1)%3)))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("adding node%d: %w", n, err)
 	}
-	_, err := c.Kubectl(ctx, "create", "-f", file)
+	_, err := plane.Kubectl(ctx, "create", "-f", file)
 	return err
 }
 
 // programs run beside the control plane, last first to be stopped.
 func programs() []string {
-	return []string{"controllers", "webhooks", "kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"}
+	return []string{"controllers", "webhooks", "kwok", native, "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"}
 }
 
 // Down takes the cluster away.
-func Down(context.Context) error {
+func (c Cluster) Down(context.Context) error {
 	for _, name := range programs() {
-		if err := table().Stop(name, syscall.SIGKILL, 10*time.Second); err != nil {
+		if err := c.table().Stop(name, syscall.SIGKILL, 10*time.Second); err != nil {
 			return err
 		}
 	}
-	return os.RemoveAll(State())
+	return os.RemoveAll(c.State())
 }
 
 // RestartAPIServer kills the API server without warning and starts it again.
-func RestartAPIServer(ctx context.Context) error {
-	c, err := control(ctx)
+func (c Cluster) RestartAPIServer(ctx context.Context) error {
+	plane, err := c.control(ctx)
 	if err != nil {
 		return err
 	}
-	return c.RestartAPIServer(ctx)
+	return plane.RestartAPIServer(ctx)
 }
 
 // Run starts one of our programs beside the control plane, or starts it anew.
-func Run(name string, args []string) error {
-	if err := table().Stop(name, syscall.SIGTERM, 10*time.Second); err != nil {
+func (c Cluster) Run(name string, args []string) error {
+	if err := c.table().Stop(name, syscall.SIGTERM, 10*time.Second); err != nil {
 		return err
 	}
-	return table().Start(name, args...)
+	return c.table().Start(name, args...)
 }
