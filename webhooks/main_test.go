@@ -207,6 +207,8 @@ func refusals(w *world, _ []*replica) {
 
 func warned(w *world, _ []*replica) {
 	require.NoError(w, w.Create(w.Context(), w.cloneSet("warned", "v1alpha1", "updateStrategy: {}", "updateStrategy: {type: InPlaceIfPossible}")))
+	status := `{"status":{"replicas":3,"readyReplicas":3,"availableReplicas":3,"updatedReplicas":3,"updatedReadyReplicas":3}}`
+	require.NoError(w, w.Status().Patch(w.Context(), w.cloneSet("warned", "v1alpha1"), client.RawPatch(types.MergePatchType, []byte(status))))
 	w.warnings.take()
 	patch := func(body string) {
 		require.NoError(w, w.Patch(w.Context(), w.cloneSet("warned", "v1alpha1"), client.RawPatch(types.MergePatchType, []byte(body))))
@@ -214,7 +216,7 @@ func warned(w *world, _ []*replica) {
 	patch(`{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"web:2","command":["serve"]}]}}}}`)
 	assert.Empty(w, w.warnings.take(), "an image changes in place")
 	patch(`{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"web:2","command":["other"]}]}}}}`)
-	assert.Equal(w, []string{"this change recreates up to 3 Pods: spec.template.spec.containers[0].command[0] cannot change in place"}, w.warnings.take())
+	assert.Equal(w, []string{"this change recreates 3 Pods: spec.template.spec.containers[0].command[0] cannot change in place"}, w.warnings.take())
 	patch(`{"spec":{"template":{"metadata":{"annotations":{"container.apparmor.security.beta.kubernetes.io/main":"unconfined"}}}}}`)
 	assert.NotEmpty(w, w.warnings.take(), "what the cluster warns of in the template is passed on")
 }

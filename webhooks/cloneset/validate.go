@@ -19,17 +19,15 @@ import (
 
 // object is what validation reads of a CloneSet. The template stays raw, so that fields are checked which this program does not know.
 type object struct {
-	Metadata struct {
-		Name              string       `json:"name"`
-		DeletionTimestamp *metav1.Time `json:"deletionTimestamp"`
-	} `json:"metadata"`
-	Spec struct {
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Spec     struct {
 		Replicas             *int32                               `json:"replicas"`
 		Selector             *metav1.LabelSelector                `json:"selector"`
 		Template             json.RawMessage                      `json:"template"`
 		VolumeClaimTemplates []claimTemplate                      `json:"volumeClaimTemplates"`
 		UpdateStrategy       kruisev1beta1.CloneSetUpdateStrategy `json:"updateStrategy"`
 	} `json:"spec"`
+	Status kruisev1beta1.CloneSetStatus `json:"status"`
 }
 
 type claimTemplate struct {

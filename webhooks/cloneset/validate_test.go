@@ -117,28 +117,3 @@ func TestTheClusterIsAskedOnlyAboutWhatChanged(t *testing.T) {
 		})
 	}
 }
-
-func TestWarn(t *testing.T) {
-	for name, tc := range map[string]struct {
-		replace []string
-		want    []string
-	}{
-		"an image changes in place":           {replace: []string{"web:1", "web:2"}},
-		"a label changes in place":            {replace: []string{"tier: front", "tier: back"}},
-		"nothing runs that could be replaced": {replace: []string{"[serve]", "[other]", "replicas: 3", "replicas: 0"}},
-		"recreation that was asked for":       {replace: []string{"[serve]", "[other]", "InPlaceIfPossible", "ReCreate"}},
-		"nothing happens before a deletion":   {replace: []string{"[serve]", "[other]", "  updateStrategy:", "  updateStrategy:\n    type: OnDelete"}},
-		"a command cannot change in place": {
-			replace: []string{"[serve]", "[other]"},
-			want:    []string{"this change recreates up to 3 Pods: spec.template.spec.containers[0].command[0] cannot change in place"},
-		},
-		"and not at all where nothing may be recreated": {
-			replace: []string{"[serve]", "[other]", "InPlaceIfPossible", "InPlaceOnly"},
-			want:    []string{"this change cannot be carried out under InPlaceOnly: spec.template.spec.containers[0].command[0] cannot change in place"},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, tc.want, warn(set(t, base), set(t, base, tc.replace...)))
-		})
-	}
-}
