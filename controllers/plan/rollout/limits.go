@@ -32,6 +32,7 @@ const NoLimit = math.MaxInt32
 // Partition resolves a partition against the replicas. A percentage is rounded up and may have a fraction; one that is less than
 // 100% leaves at least one of several Pods to update.
 //
+//	10 replicas, "33.3%": 3.33 is rounded up to 4
 //	8 replicas, "90%": 7.2 is rounded up to 8, which would update nothing, so it is 7
 func Partition(value *intstr.IntOrString, replicas int) (int, error) {
 	if value == nil {
@@ -45,12 +46,24 @@ func Partition(value *intstr.IntOrString, replicas int) (int, error) {
 	if err != nil || !isPercent || math.IsNaN(percent) || math.IsInf(percent, 0) {
 		return 0, fmt.Errorf("reading partition %q: it must be a number or a percentage such as 20%%", value.StrVal)
 	}
-	// Multiplying first keeps whole results whole: 60% of 5 is 3, not 3.0000000000000004.
-	result := int(math.Ceil(percent * float64(replicas) / 100))
-	if replicas > 1 && result >= replicas && percent < 100 {
+	switch {
+	case percent <= 0:
+		return 0, nil
+	case percent >= 100:
+		return replicas, nil
+	}
+	result := roundedUp(percent, replicas)
+	if replicas > 1 && result == replicas {
 		result = replicas - 1
 	}
-	return min(max(result, 0), replicas), nil
+	return result, nil
+}
+
+// roundedUp is a percentage of a number, rounded up. It counts in ten-thousandths of a percent, the smallest that the schema accepts, because whole
+// results must stay whole: 32.2% of 500 are 161, but 161.00000000000003 in floating point, which would be rounded up to 162.
+func roundedUp(percent float64, of int) int {
+	const one, all = 10_000, 100 * 10_000
+	return (int(math.Round(percent*one))*of + all - 1) / all
 }
 
 // Scaled resolves a number or percentage against the replicas, rounded up or down; nil gives the fallback.

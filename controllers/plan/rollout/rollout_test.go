@@ -4,6 +4,7 @@
 package rollout_test
 
 import (
+	"fmt"
 	"math/rand"
 	"testing"
 
@@ -31,6 +32,10 @@ func TestPartition(t *testing.T) {
 		"all of them leaves none":                                 {value: text("100%"), replicas: 8, want: 8},
 		"a single Pod stays back for any percentage":              {value: text("1%"), replicas: 1, want: 1},
 		"a percentage may have a fraction":                        {value: text("33.3%"), replicas: 10, want: 4},
+		"a whole result of a fraction stays whole":                {value: text("32.2%"), replicas: 500, want: 161},
+		"a fraction too may not keep all back":                    {value: text("99.5%"), replicas: 10, want: 9},
+		"more than all is all":                                    {value: text("150%"), replicas: 4, want: 4},
+		"less than nothing is nothing":                            {value: text("-5%"), replicas: 4, want: 0},
 		"no replicas have no partition":                           {value: text("50%"), replicas: 0, want: 0},
 		"a number in quotes is refused":                           {value: text("5"), replicas: 5, wantErr: "percentage"},
 		"a percentage with letters is refused":                    {value: text("120%x"), replicas: 5, wantErr: "percentage"},
@@ -111,6 +116,24 @@ func TestCalculate(t *testing.T) {
 			assert.Equal(t, tc.want, rollout.Calculate(tc.in))
 		})
 	}
+}
+
+// FuzzPartition compares percentages with exact arithmetic.
+func FuzzPartition(f *testing.F) {
+	f.Add(uint32(322000), uint16(500))
+	f.Add(uint32(999999), uint16(3))
+	f.Add(uint32(0), uint16(0))
+	f.Fuzz(func(t *testing.T, units uint32, replicas uint16) {
+		units %= 1_000_000
+		value := intstr.FromString(fmt.Sprintf("%d.%04d%%", units/10_000, units%10_000))
+		got, err := rollout.Partition(&value, int(replicas))
+		require.NoError(t, err)
+		want := int((uint64(units)*uint64(replicas) + 999_999) / 1_000_000)
+		if replicas > 1 && want == int(replicas) {
+			want--
+		}
+		require.Equal(t, want, got, "%s of %d", value.StrVal, replicas)
+	})
 }
 
 // TestCalculateKeepsItsPromises tries random sets of Pods: never too many Pods, never too few available ones.
