@@ -18,7 +18,7 @@ import (
 
 // scale adds or removes Pods and says whether it wants to.
 func (v *view) scale(d *plan.Decision) bool {
-	counts := v.count()
+	counts := v.count(v.countsAsUpdated)
 	before := len(d.Actions)
 	if v.regret(d, counts) {
 		return true
@@ -35,7 +35,7 @@ func (v *view) scale(d *plan.Decision) bool {
 }
 
 // count asks the arithmetic with what is observed now.
-func (v *view) count() rollout.Result {
+func (v *view) count(isNew func(*pods.Facts) bool) rollout.Result {
 	in := rollout.Input{
 		Limits:                 v.limits,
 		Pods:                   make([]rollout.Pod, 0, len(v.active)),
@@ -44,13 +44,19 @@ func (v *view) count() rollout.Result {
 	}
 	for _, f := range v.active {
 		in.Pods = append(in.Pods, rollout.Pod{
-			New:             v.isUpdated(f) || v.Policy.PreparingUpdateAsUpdate && f.State == pub.LifecycleStatePreparingUpdate,
+			New:             isNew(f),
 			PreparingDelete: f.IsPreparingDelete(),
 			ToDelete:        v.isToDelete(f),
 			Available:       v.isAvailable(f),
 		})
 	}
 	return rollout.Calculate(in)
+}
+
+// countsAsUpdated says that a Pod is one of the updated ones when Pods are added or removed. A gate counts those that only wait for their hook among
+// them, so that no other Pod of the new revision is created in their place.
+func (v *view) countsAsUpdated(f *pods.Facts) bool {
+	return v.isUpdated(f) || v.Policy.PreparingUpdateAsUpdate && f.State == pub.LifecycleStatePreparingUpdate
 }
 
 func (v *view) rollsBack() bool {
@@ -135,7 +141,10 @@ func (v *view) deleteReleased(d *plan.Decision) {
 // deleteSpecified deletes the Pods that somebody named.
 func (v *view) deleteSpecified(d *plan.Decision, quota *deleteQuota) {
 	named := slices.DeleteFunc(v.free(v.active), func(f *pods.Facts) bool { return !v.isToDelete(f) || f.IsPreparingDelete() })
-	order.ForDelete(named, v.clock)
+	if len(named) == 0 {
+		return
+	}
+	order.ForDelete(named, v.spread(), v.clock)
 	for _, f := range named {
 		if !quota.take(v.isAvailable(f)) {
 			d.Note("DeleteLimited", fmt.Sprintf("Pod %s is to be deleted and waits: too few Pods are available", f.Pod.Name))
@@ -145,17 +154,23 @@ func (v *view) deleteSpecified(d *plan.Decision, quota *deleteQuota) {
 	}
 }
 
+// spread says how crowded the places of the Pods are. Those on their way out do not crowd them any more.
+func (v *view) spread() order.Spread {
+	staying := slices.DeleteFunc(slices.Clone(v.active), v.isLeaving)
+	return order.SpreadOf(staying, v.Set.Spec.Template.Spec.TopologySpreadConstraints)
+}
+
 // deleteSurplus deletes the Pods that are too many: first old ones, as many as the partition has too many, then updated ones.
 func (v *view) deleteSurplus(d *plan.Decision, counts rollout.Result, quota *deleteQuota) {
 	if counts.Delete == 0 {
 		return
 	}
 	candidates := slices.DeleteFunc(slices.Clone(v.active), func(f *pods.Facts) bool { return v.isToDelete(f) || f.IsPreparingDelete() })
-	order.ForDelete(candidates, v.clock)
+	order.ForDelete(candidates, v.spread(), v.clock)
 	oldLeft, newLeft := counts.DeleteOld, counts.Delete-counts.DeleteOld
 	for _, f := range candidates {
 		left := &newLeft
-		if !v.isUpdated(f) {
+		if !v.countsAsUpdated(f) {
 			left = &oldLeft
 		}
 		if *left == 0 {

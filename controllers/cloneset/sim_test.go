@@ -188,16 +188,17 @@ func (s *simulated) Promise(w *sim.World) sim.Promise {
 		Replicas: replicas, Partition: min(partOf(rolling.Partition, "0", replicas, math.Ceil), replicas), MaxSurge: partOf(rolling.MaxSurge, "0", replicas, math.Ceil),
 		MinReadySeconds: s.set.Spec.MinReadySeconds, Lifecycle: s.set.Spec.Lifecycle,
 	}
+	surge := p.MaxSurge
+	if rolling.Paused {
+		p.MaxSurge = 0
+	}
 	round := math.Ceil
 	if p.MaxSurge > 0 || s.set.Spec.UpdateStrategy.Type == kruisev1beta1.OnDeleteCloneSetUpdateStrategyType {
 		round = math.Floor
 	}
 	p.MaxUnavailable = partOf(rolling.MaxUnavailable, "20%", replicas, round)
-	if p.MaxUnavailable == 0 && p.MaxSurge == 0 {
+	if p.MaxUnavailable == 0 && surge == 0 {
 		p.MaxUnavailable = 1
-	}
-	if rolling.Paused {
-		p.MaxSurge = 0
 	}
 	isPart := rolling.Partition != nil && rolling.Partition.Type == intstr.String && rolling.Partition.StrVal != "100%"
 	if isPart && replicas > 1 && p.Partition == replicas {
@@ -236,11 +237,11 @@ func partOf(value *intstr.IntOrString, fallback string, of int, round func(float
 	if value.Type == intstr.Int {
 		return value.IntValue()
 	}
-	percent, err := strconv.Atoi(strings.TrimSuffix(value.StrVal, "%"))
+	percent, err := strconv.ParseFloat(strings.TrimSuffix(value.StrVal, "%"), 64)
 	if err != nil {
 		panic(err)
 	}
-	return int(round(float64(percent*of) / 100))
+	return int(round(percent * float64(of) / 100))
 }
 
 // Counts is the status in one line.

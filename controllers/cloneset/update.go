@@ -103,23 +103,35 @@ func (v *view) update(d *plan.Decision) {
 	if v.isOnDelete() || v.strategy.Paused {
 		return
 	}
-	counts := v.count()
+	counts := v.count(v.isUpdated)
 	to, number := v.choice.Update, counts.Update
 	if number < 0 {
 		to, number = v.choice.Current, -number
 	}
+	if number == 0 {
+		return
+	}
 	budget := v.updateBudget(counts.UpdateMaxUnavailable, to)
 	candidates := v.candidates(to)
+	isLimited := false
 	for _, f := range candidates[:min(number, len(candidates))] {
+		if budget.isSpent() {
+			isLimited = true
+			break
+		}
 		if !budget.take(v.isAvailable(f)) {
-			d.Note("UpdateLimited", "the update waits: maxUnavailable is reached")
-			return
+			// The user's priorities may put a Pod that does not serve behind others. It is free, and they may have to wait for it.
+			isLimited = true
+			continue
 		}
 		if diff := v.wayTo(f, to); diff.verdict.OK {
 			v.updateInPlace(d, f, diff.spec, to)
 		} else {
 			v.recreate(d, f)
 		}
+	}
+	if isLimited {
+		d.Note("UpdateLimited", "the update waits: maxUnavailable is reached")
 	}
 }
 
@@ -148,9 +160,12 @@ func (v *view) updateBudget(limit int, to *appsv1.ControllerRevision) updateBudg
 // isLeaving says that a Pod that serves is about to be deleted.
 func (v *view) isLeaving(f *pods.Facts) bool { return f.IsPreparingDelete() || v.isToDelete(f) }
 
+// isSpent says that no Pod more may move.
+func (b *updateBudget) isSpent() bool { return b.moving >= b.limit }
+
 // take asks for one Pod. A Pod that does not serve is free, but for the number of Pods that move at once.
 func (b *updateBudget) take(isAvailable bool) bool {
-	if b.moving >= b.limit || isAvailable && b.unavailable >= b.limit {
+	if b.isSpent() || isAvailable && b.unavailable >= b.limit {
 		return false
 	}
 	b.moving++
@@ -173,8 +188,8 @@ func (v *view) candidates(to *appsv1.ControllerRevision) []*pods.Facts {
 		}
 		found = append(found, f)
 	}
-	order.ForUpdate(found, v.clock)
-	return found
+	strategy := order.Strategy{Priority: v.strategy.PriorityStrategy, Scatter: v.strategy.ScatterStrategy}
+	return order.ForUpdate(found, v.active, strategy, v.clock)
 }
 
 // wayTo says whether and how the policy lets a Pod be brought to a revision in place.

@@ -98,6 +98,10 @@ func (v *view) resolveLimits() (rollout.Limits, error) {
 	if l.MaxSurge, err = rollout.Scaled(v.strategy.MaxSurge, intstr.FromInt32(0), l.Replicas, rollout.Up); err != nil {
 		return l, fmt.Errorf("spec.updateStrategy.rollingUpdate.maxSurge: %w", err)
 	}
+	surge := l.MaxSurge
+	if v.strategy.Paused {
+		l.MaxSurge = 0
+	}
 	round := rollout.Up
 	if l.MaxSurge > 0 || v.isOnDelete() {
 		round = rollout.Down
@@ -106,11 +110,8 @@ func (v *view) resolveLimits() (rollout.Limits, error) {
 	if l.MaxUnavailable, err = rollout.Scaled(v.strategy.MaxUnavailable, fallback, l.Replicas, round); err != nil {
 		return l, fmt.Errorf("spec.updateStrategy.rollingUpdate.maxUnavailable: %w", err)
 	}
-	if l.MaxUnavailable == 0 && l.MaxSurge == 0 {
+	if l.MaxUnavailable == 0 && surge == 0 {
 		l.MaxUnavailable = 1
-	}
-	if v.strategy.Paused {
-		l.MaxSurge = 0
 	}
 	if limit := v.Set.Spec.ScaleStrategy.MaxUnavailable; limit != nil {
 		if l.ScaleMaxUnavailable, err = rollout.Scaled(limit, *limit, l.Replicas, rollout.Up); err != nil {

@@ -22,31 +22,50 @@ type Clock struct {
 }
 
 // ForDelete sorts Pods so that the one to delete first comes first.
-// COMPAT: not scheduled, pending, unavailable and not ready Pods go first, then a low deletion cost, a crowded node, a recent
+// COMPAT: not scheduled, pending, unavailable and not ready Pods go first, then a low deletion cost, a crowded place, a recent
 // readiness, many restarts and a recent creation.
-func ForDelete(all []*pods.Facts, clock Clock) {
-	crowd := perNode(all)
-	slices.SortStableFunc(all, func(a, b *pods.Facts) int {
+func ForDelete(all []*pods.Facts, spread Spread, clock Clock) {
+	type ranked struct {
+		*pods.Facts
+		rank float64
+	}
+	line := make([]ranked, len(all))
+	for i, f := range all {
+		line[i] = ranked{Facts: f, rank: spread.Rank(f)}
+	}
+	slices.SortStableFunc(line, func(a, b ranked) int {
 		return firstNonZero(
-			compareHealth(a, b, clock),
+			compareHealth(a.Facts, b.Facts, clock),
 			cmp.Compare(a.DeletionCost, b.DeletionCost),
-			cmp.Compare(crowd[b.Pod.Spec.NodeName], crowd[a.Pod.Spec.NodeName]),
-			compareAge(a, b),
+			cmp.Compare(b.rank, a.rank),
+			compareAge(a.Facts, b.Facts),
 		)
 	})
+	for i := range line {
+		all[i] = line[i].Facts
+	}
 }
 
-// ForUpdate sorts Pods so that the one to update first comes first: the least healthy ones, those that wait in PreparingUpdate before
-// the others.
-func ForUpdate(all []*pods.Facts, clock Clock) {
-	slices.SortStableFunc(all, func(a, b *pods.Facts) int {
-		return firstNonZero(
-			falseFirst(a.State != pub.LifecycleStatePreparingUpdate, b.State != pub.LifecycleStatePreparingUpdate),
-			compareHealth(a, b, clock),
-			cmp.Compare(a.DeletionCost, b.DeletionCost),
-			compareAge(a, b),
-		)
+// Strategy is what a user says about the order of an update; the zero value says nothing.
+type Strategy struct {
+	Priority *pub.UpdatePriorityStrategy
+	Scatter  pub.UpdateScatterStrategy
+}
+
+// ForUpdate puts the Pods to update into their order and returns them: the least healthy ones first, unless the user's strategy says otherwise.
+// Those that wait in PreparingUpdate come before all others, because their update has begun. All are the Pods of the workload, those to
+// update among them.
+// COMPAT: unlike in a deletion, neither the deletion cost nor the place matters.
+func ForUpdate(candidates, all []*pods.Facts, s Strategy, clock Clock) []*pods.Facts {
+	slices.SortStableFunc(candidates, func(a, b *pods.Facts) int {
+		return firstNonZero(compareHealth(a, b, clock), compareAge(a, b))
 	})
+	Prioritize(candidates, s.Priority)
+	candidates = Scatter(candidates, all, s.Scatter)
+	slices.SortStableFunc(candidates, func(a, b *pods.Facts) int {
+		return falseFirst(a.State != pub.LifecycleStatePreparingUpdate, b.State != pub.LifecycleStatePreparingUpdate)
+	})
+	return candidates
 }
 
 // compareHealth puts the Pod that serves less first.
@@ -85,17 +104,6 @@ func phaseRank(f *pods.Facts) int {
 	default:
 		return 0
 	}
-}
-
-// perNode counts the Pods of each node; Pods without one do not crowd each other.
-func perNode(all []*pods.Facts) map[string]int {
-	count := map[string]int{}
-	for _, f := range all {
-		if f.Scheduled {
-			count[f.Pod.Spec.NodeName]++
-		}
-	}
-	return count
 }
 
 func falseFirst(a, b bool) int {

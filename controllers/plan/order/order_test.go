@@ -4,6 +4,7 @@
 package order_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/keelson/keelson/api/apps/pub"
 	"github.com/keelson/keelson/controllers/plan/order"
 	"github.com/keelson/keelson/controllers/plan/pods"
 )
@@ -49,6 +51,12 @@ func cost(value string) func(*corev1.Pod) {
 
 func readyFor(d time.Duration) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Status.Conditions[0].LastTransitionTime = metav1.NewTime(now.Add(-d)) }
+}
+
+func tier(value string) func(*corev1.Pod) { return labelled("tier", value) }
+
+func labelled(key, value string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Labels[key] = value }
 }
 
 func notReady(p *corev1.Pod)    { p.Status.Conditions[0].Status = corev1.ConditionFalse }
@@ -102,14 +110,56 @@ func TestForDelete(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			order.ForDelete(tc.pods, order.Clock{MinReadySeconds: 60, Now: now})
+			order.ForDelete(tc.pods, order.SpreadOf(tc.pods, nil), order.Clock{MinReadySeconds: 60, Now: now})
 			assert.Equal(t, tc.want, names(tc.pods))
 		})
 	}
 }
 
 func TestForUpdate(t *testing.T) {
-	all := []*pods.Facts{serving("serves"), serving("broken", notReady), serving("hooked", wantsUpdate), serving("pending", pending)}
-	order.ForUpdate(all, order.Clock{Now: now})
-	assert.Equal(t, []string{"hooked", "pending", "broken", "serves"}, names(all))
+	for name, tc := range map[string]struct {
+		candidates []*pods.Facts
+		strategy   order.Strategy
+		want       []string
+	}{
+		"what serves less goes first": {
+			candidates: []*pods.Facts{
+				serving("serves"), serving("not-available", readyFor(time.Second)), serving("broken", notReady), serving("unassigned", unassigned),
+				serving("pending", pending),
+			},
+			want: []string{"unassigned", "pending", "broken", "not-available", "serves"},
+		},
+		"neither the cost nor a crowded node matters": {
+			candidates: []*pods.Facts{serving("a", cost("10")), serving("b", onOneNode), serving("c", onOneNode), serving("d", cost("-10"))},
+			want:       []string{"a", "b", "c", "d"},
+		},
+		"the user's priorities go before health": {
+			candidates: []*pods.Facts{serving("broken", notReady), serving("serves"), serving("canary", tier("front")), serving("broken-canary", tier("front"), notReady)},
+			strategy:   order.Strategy{Priority: weights(weight(5, "tier", "front"))},
+			want:       []string{"broken-canary", "canary", "broken", "serves"},
+		},
+		"scattering comes after priorities": {
+			candidates: []*pods.Facts{
+				serving("a"), serving("b"), serving("c"), serving("d"),
+				serving("w", tier("front")), serving("x", tier("front")), serving("y", tier("front")),
+			},
+			strategy: order.Strategy{
+				Priority: weights(weight(5, "tier", "front")), Scatter: pub.UpdateScatterStrategy{{Key: "tier", Value: "front"}},
+			},
+			want: []string{"w", "a", "b", "x", "c", "d", "y"},
+		},
+		"those that wait in PreparingUpdate go before all others": {
+			candidates: []*pods.Facts{
+				serving("broken", notReady), serving("canary", tier("front")), serving("hooked", wantsUpdate), serving("hooked-too", wantsUpdate, notReady),
+			},
+			strategy: order.Strategy{Priority: weights(weight(5, "tier", "front"))},
+			want:     []string{"hooked-too", "hooked", "canary", "broken"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := slices.Clone(tc.candidates)
+			got := order.ForUpdate(tc.candidates, all, tc.strategy, order.Clock{MinReadySeconds: 60, Now: now})
+			assert.Equal(t, tc.want, names(got))
+		})
+	}
 }
