@@ -98,13 +98,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	decision := Plan(snapshot)
+	pass := Look(snapshot)
+	decision := pass.Plan()
 	outcome := r.hands.Perform(ctx, set, decision)
 	if len(outcome.Failures) > 0 {
 		r.reader.Keep(set.UID, snapshot.FreshIDs)
 	}
 	reported := set.DeepCopy()
-	reported.Status = Status(snapshot, decision, outcome)
+	reported.Status = pass.Status(outcome)
 	if err := r.reporter.Status(ctx, set, reported); err != nil {
 		return ctrl.Result{}, err
 	}

@@ -31,14 +31,33 @@ type Snapshot struct {
 
 // Plan decides what to do next. The phases run in this order; scaling and updating never share a pass, because each counts on the Pods
 // that the other leaves alone.
-func Plan(s Snapshot) plan.Decision {
-	var d plan.Decision
+func Plan(s Snapshot) plan.Decision { return Look(s).Plan() }
+
+// Pass is one look at a CloneSet, from which both the plan and the status are derived.
+type Pass struct {
+	snapshot Snapshot
+	view     *view
+	err      error
+}
+
+// Look derives what a plan and a status share.
+func Look(s Snapshot) Pass {
 	if s.Set.DeletionTimestamp != nil {
-		return d
+		return Pass{snapshot: s}
 	}
 	v, err := look(s)
-	if err != nil {
-		d.Note(reasonInvalid, err.Error())
+	return Pass{snapshot: s, view: v, err: err}
+}
+
+// Plan decides what to do next; see the function of that name.
+func (p Pass) Plan() plan.Decision {
+	var d plan.Decision
+	if p.err != nil {
+		d.Note(reasonInvalid, p.err.Error())
+		return d
+	}
+	v := p.view
+	if v == nil {
 		return d
 	}
 	v.explain(&d)

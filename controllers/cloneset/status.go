@@ -30,14 +30,19 @@ const (
 // Status is what a CloneSet's status should say after a decision was carried out. It is equal to the observed one where nothing
 // changed, times included, so that it need not be written.
 func Status(s Snapshot, _ plan.Decision, o plan.Outcome) kruisev1beta1.CloneSetStatus {
+	return Look(s).Status(o)
+}
+
+// Status is what the status should say; see the function of that name.
+func (p Pass) Status(o plan.Outcome) kruisev1beta1.CloneSetStatus {
+	s, v := p.snapshot, p.view
 	status := *s.Set.Status.DeepCopy()
 	status.ObservedGeneration = s.Set.Generation
-	if s.Set.DeletionTimestamp != nil {
+	if p.err != nil {
+		setStalled(&status, v0(s), reasonInvalid, p.err.Error())
 		return status
 	}
-	v, err := look(s)
-	if err != nil {
-		setStalled(&status, v0(s), reasonInvalid, err.Error())
+	if v == nil {
 		return status
 	}
 	v.tell(&status)

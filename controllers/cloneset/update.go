@@ -47,7 +47,10 @@ func (v *view) advance(d *plan.Decision, f *pods.Facts) {
 	p := &inplace.Patch{}
 	p.State(next, v.Now)
 	p.Ready(f, v.Now)
-	v.patch(d, f, plan.Action{Phase: plan.PhaseRefresh, Changes: []plan.Change{p.Change()}})
+	change := p.Change()
+	// The kubelet writes to a new Pod all the time, and nothing that it says keeps the Pod from being Normal.
+	change.Unlocked = f.State == pub.LifecycleStatePreparingNormal
+	v.patch(d, f, plan.Action{Phase: plan.PhaseRefresh, Changes: []plan.Change{change}})
 }
 
 // heal makes Pods ready that were drained for an update which nobody makes any more: the writer died before the second write, and the wish

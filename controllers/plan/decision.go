@@ -114,11 +114,13 @@ type Action struct {
 	Failed Event
 }
 
-// Change is one write of a Patch action: a strategic merge patch. The hands add the object's UID and the last known
-// resourceVersion to it.
+// Change is one write of a Patch action: a strategic merge patch. The hands add the object's UID and, but for an
+// unlocked one, the last known resourceVersion to it.
 type Change struct {
 	// Subresource is empty for the object itself, or "status", "resize".
 	Subresource string
 	// Patch is the JSON of a strategic merge patch, without metadata.uid and metadata.resourceVersion.
 	Patch []byte
+	// Unlocked says that the write is right whatever others have changed on the object since it was observed, so no resourceVersion is asked for.
+	Unlocked bool
 }

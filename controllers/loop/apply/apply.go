@@ -212,6 +212,9 @@ func (h *Hands) delete(ctx context.Context, owner Owner, a plan.Action) error {
 func (h *Hands) patch(ctx context.Context, owner Owner, a plan.Action) error {
 	version := a.Object.GetResourceVersion()
 	for _, change := range a.Changes {
+		if change.Unlocked {
+			version = ""
+		}
 		body, err := locked(change.Patch, a.Object.GetUID(), version)
 		if err != nil {
 			return fmt.Errorf("patching %s: %w", a.Object.GetName(), err)
@@ -232,7 +235,7 @@ func (h *Hands) patch(ctx context.Context, owner Owner, a plan.Action) error {
 	return nil
 }
 
-// locked adds the optimistic lock to a patch.
+// locked adds the optimistic lock to a patch: the UID, and the version unless it is empty.
 func locked(patch []byte, uid types.UID, version string) ([]byte, error) {
 	var body map[string]json.RawMessage
 	if err := json.Unmarshal(patch, &body); err != nil {
@@ -244,7 +247,10 @@ func locked(patch []byte, uid types.UID, version string) ([]byte, error) {
 			return nil, fmt.Errorf("reading the patch: %w", err)
 		}
 	}
-	metadata["uid"], metadata["resourceVersion"] = uid, version
+	metadata["uid"] = uid
+	if version != "" {
+		metadata["resourceVersion"] = version
+	}
 	raw, err := json.Marshal(metadata)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the patch: %w", err)

@@ -95,7 +95,7 @@ func (w *World) patchPod(a plan.Action, change plan.Change, version string) (str
 	if old == nil {
 		return "", apierrors.NewNotFound(resourceOf(a.Object), a.Object.GetName())
 	}
-	if old.UID != a.Object.GetUID() || old.ResourceVersion != version {
+	if old.UID != a.Object.GetUID() || old.ResourceVersion != version && !change.Unlocked {
 		return "", errorFor(Conflict, a.Object)
 	}
 	pod := &corev1.Pod{}
