@@ -52,6 +52,7 @@ func TestTheWebhooks(t *testing.T) {
 		{"the trust belongs to its own field manager", ownership},
 		{"both versions are served", bothVersions},
 		{"a template that the cluster would not take is refused by field", refusals},
+		{"every published rule is kept, and says how to mend what breaks it", publishedRules},
 		{"an update that cannot be made in place is warned of", warned},
 		{"what was stored while nobody answered can still be scaled and deleted", oldFaults},
 		{"a reset of the trust is restored", resets},
@@ -217,6 +218,8 @@ func warned(w *world, _ []*replica) {
 	assert.Empty(w, w.warnings.take(), "an image changes in place")
 	patch(`{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"web:2","command":["other"]}]}}}}`)
 	assert.Equal(w, []string{"this change recreates 3 Pods: spec.template.spec.containers[0].command[0] cannot change in place"}, w.warnings.take())
+	patch(`{"metadata":{"annotations":{"apps.kruise.io/image-predownload-timeout-seconds":"soon"}}}`)
+	assert.Equal(w, []string{`metadata.annotations[apps.kruise.io/image-predownload-timeout-seconds]: "soon" means nothing: write a number, 0 or more`}, w.warnings.take())
 	patch(`{"spec":{"template":{"metadata":{"annotations":{"container.apparmor.security.beta.kubernetes.io/main":"unconfined"}}}}}`)
 	assert.NotEmpty(w, w.warnings.take(), "what the cluster warns of in the template is passed on")
 }

@@ -65,7 +65,7 @@ func validateSelector(o *object) field.ErrorList {
 	path := field.NewPath("spec", "selector")
 	selector, err := metav1.LabelSelectorAsSelector(o.Spec.Selector)
 	if err != nil {
-		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, err.Error())}
+		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, "correct the selector, which selects nothing as it is: "+err.Error())}
 	}
 	if selector.Empty() {
 		return field.ErrorList{field.Required(path, "it must select the Pods of this CloneSet and no others")}
@@ -110,7 +110,7 @@ func validateWeights(o *object) field.ErrorList {
 	for i := range rolling.PriorityStrategy.WeightPriority {
 		if _, err := metav1.LabelSelectorAsSelector(&rolling.PriorityStrategy.WeightPriority[i].MatchSelector); err != nil {
 			path := field.NewPath("spec", "updateStrategy", "rollingUpdate", "priorityStrategy", "weightPriority").Index(i).Child("matchSelector")
-			all = append(all, field.Invalid(path, field.OmitValueType{}, err.Error()))
+			all = append(all, field.Invalid(path, field.OmitValueType{}, "correct the selector, or nobody gets this weight: "+err.Error()))
 		}
 	}
 	return all

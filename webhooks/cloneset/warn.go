@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/utils/ptr"
 
+	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan/inplace"
 	"github.com/keelson/keelson/controllers/plan/revision"
@@ -46,7 +47,7 @@ func warn(old, updated *object) []string {
 	}
 	switch {
 	case now.waits && !before.waits:
-		return []string{"this update will wait, because podUpdatePolicy is InPlaceOnly: " + now.why}
+		return []string{"this update will wait, because InPlaceOnly forbids to recreate Pods: " + now.why}
 	case now.recreates == 1 && before.recreates == 0:
 		return []string{fmt.Sprintf("this change recreates 1 Pod%s: %s", suffix, now.why)}
 	case now.recreates > before.recreates:
@@ -150,4 +151,20 @@ func due(o *object, pods standing) int {
 		in.Pods = append(in.Pods, rollout.Pod{Available: true})
 	}
 	return rollout.Calculate(in).Update
+}
+
+// warnOfAnnotations tells of settings of v1alpha1 that cannot be read. Those that can have become fields on their way here.
+// COMPAT: they mean nothing, and are no reason to refuse.
+func warnOfAnnotations(old, updated *object) []string {
+	var all []string
+	for _, key := range []string{
+		kruisev1alpha1.ImagePreDownloadParallelismKey, kruisev1alpha1.ImagePreDownloadTimeoutSecondsKey, kruisev1alpha1.ImagePreDownloadMinUpdatedReadyPodsKey,
+	} {
+		value, found := updated.Metadata.Annotations[key]
+		if !found || old != nil && old.Metadata.Annotations[key] == value {
+			continue
+		}
+		all = append(all, fmt.Sprintf("metadata.annotations[%s]: %q means nothing: write a number, 0 or more", key, value))
+	}
+	return all
 }

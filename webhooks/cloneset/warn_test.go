@@ -20,7 +20,7 @@ import (
 const (
 	command = "spec.template.spec.containers[0].command[0] cannot change in place"
 	told    = "spec.template.spec.containers[0].env cannot change in place"
-	waits   = "this update will wait, because podUpdatePolicy is InPlaceOnly: "
+	waits   = "this update will wait, because InPlaceOnly forbids to recreate Pods: "
 )
 
 var (

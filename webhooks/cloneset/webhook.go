@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
 )
 
 // Path is where the API server sends CloneSets.
@@ -52,6 +54,11 @@ func (v *Validator) Handle(ctx context.Context, req admission.Request) admission
 			return admission.Errored(http.StatusBadRequest, err)
 		}
 	}
+	return v.judge(ctx, req, old, updated)
+}
+
+// judge refuses the updated object, or warns of what it does.
+func (v *Validator) judge(ctx context.Context, req admission.Request, old, updated *object) admission.Response {
 	causes := causesOf(validate(old, updated))
 	var warnings []string
 	if len(causes) == 0 && wantsTemplateCheck(old, updated) {
@@ -63,7 +70,15 @@ func (v *Validator) Handle(ctx context.Context, req admission.Request) admission
 	if old != nil {
 		warnings = append(warnings, warn(old, updated)...)
 	}
+	if isAlpha(req) {
+		warnings = append(warnings, warnOfAnnotations(old, updated)...)
+	}
 	return admission.Allowed("").WithWarnings(warnings...)
+}
+
+// isAlpha says that the user wrote v1alpha1; what we get is v1beta1 in any case.
+func isAlpha(req admission.Request) bool {
+	return req.RequestKind != nil && req.RequestKind.Version == kruisev1alpha1.GroupVersion.Version
 }
 
 // answerIn is how long the cluster gets to judge a template: less than the API server waits for us.
@@ -110,8 +125,9 @@ func causesOf(problems field.ErrorList) []metav1.StatusCause {
 // refuse answers as the API server itself does for an invalid object.
 func refuse(req admission.Request, o *object, causes []metav1.StatusCause) admission.Response {
 	lines := make([]string, 0, len(causes))
-	for _, c := range causes {
-		lines = append(lines, c.Field+": "+c.Message)
+	for i := range causes {
+		causes[i].Field = fieldIn(req, causes[i].Field)
+		lines = append(lines, causes[i].Field+": "+causes[i].Message)
 	}
 	response := admission.Denied("")
 	response.Result = &metav1.Status{
@@ -120,4 +136,12 @@ func refuse(req admission.Request, o *object, causes []metav1.StatusCause) admis
 		Details: &metav1.StatusDetails{Name: o.Metadata.Name, Group: req.Kind.Group, Kind: req.Kind.Kind, Causes: causes},
 	}
 	return response
+}
+
+// fieldIn names a field as the user wrote it: v1alpha1 has the settings of a rolling update one level higher.
+func fieldIn(req admission.Request, field string) string {
+	if !isAlpha(req) {
+		return field
+	}
+	return strings.Replace(field, "spec.updateStrategy.rollingUpdate.", "spec.updateStrategy.", 1)
 }
