@@ -106,10 +106,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	reported := set.DeepCopy()
 	reported.Status = pass.Status(outcome)
-	if err := r.reporter.Status(ctx, set, reported); err != nil {
+	news := report.News{Observed: set, Wanted: reported, Urgent: isUrgent(&set.Status, &reported.Status)}
+	unreported, err := r.reporter.Status(ctx, news)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return report.Result(ctx, decision, outcome)
+	return report.Result(ctx, decision, outcome, unreported)
 }
 
 // setsForOrphan finds the CloneSets that may want to adopt a Pod.

@@ -23,7 +23,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keelson/keelson/controllers/loop/inflight"
@@ -37,7 +36,7 @@ const writers = 32
 type Hands struct {
 	Client   client.Client
 	Inflight *inflight.Tracker
-	Events   events.EventRecorder
+	Events   *Teller
 }
 
 // Owner is the workload that a decision is about.
@@ -147,17 +146,13 @@ func isOvertaken(a plan.Action, err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 }
 
-// tell emits an event about the owner. One that follows a write names the written object as well: events that differ in nothing but their
-// message are merged into one. Versions are left out of it, so that the same event of a retry is counted and not emitted again.
+// tell emits an event about the owner. Versions are left out of its references, so that the same event of a retry is counted and not emitted again.
 func (h *Hands) tell(owner Owner, written plan.Object, e plan.Event) {
-	if e.Type == "" {
-		return
-	}
 	if written == nil {
-		h.Events.Eventf(owner, nil, e.Type, e.Reason, e.Reason, "%s", shortened(e.Message))
+		h.Events.tell(h.reference(owner), nil, e)
 		return
 	}
-	h.Events.Eventf(h.reference(owner), h.reference(written), e.Type, e.Reason, e.Reason, "%s", shortened(e.Message))
+	h.Events.tell(h.reference(owner), h.reference(written), e)
 }
 
 func (h *Hands) reference(object plan.Object) *corev1.ObjectReference {

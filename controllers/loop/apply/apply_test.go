@@ -41,7 +41,7 @@ func newBench(t *testing.T, c client.Client) *bench {
 		owner: &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "owner"}},
 	}
 	require.NoError(t, c.Create(t.Context(), b.owner))
-	b.hands = &apply.Hands{Client: c, Inflight: inflight.New(time.Minute, clock.RealClock{}), Events: b.events}
+	b.hands = &apply.Hands{Client: c, Inflight: inflight.New(time.Minute, clock.RealClock{}), Events: apply.NewTeller(b.events, clock.RealClock{})}
 	return b
 }
 

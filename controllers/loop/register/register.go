@@ -51,7 +51,7 @@ func NewRoom(ctx context.Context, mgr ctrl.Manager) (*Room, error) {
 		Manager:  mgr,
 		Inflight: tracker,
 		Reader:   &observe.Reader{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Inflight: tracker},
-		Reporter: &report.Reporter{Client: mgr.GetClient(), Inflight: tracker},
+		Reporter: &report.Reporter{Client: mgr.GetClient(), Inflight: tracker, Clock: clock.RealClock{}},
 	}
 	for _, child := range []client.Object{&corev1.Pod{}, &appsv1.ControllerRevision{}} {
 		if err := mgr.GetFieldIndexer().IndexField(ctx, child, observe.ControllerIndex, observe.Index); err != nil {
@@ -90,6 +90,7 @@ func (r *Room) Track(ctx context.Context, object client.Object) error {
 			if o, isObject := obj.(client.Object); isObject {
 				r.Inflight.Gone(o.GetUID())
 				r.Reader.Forget(o.GetUID())
+				r.Reporter.Forget(o.GetUID())
 			}
 		},
 	})
@@ -101,7 +102,8 @@ func (r *Room) Track(ctx context.Context, object client.Object) error {
 
 // Hands makes the hands of a kind; its name is the reporting component of its events.
 func (r *Room) Hands(name string) *apply.Hands {
-	return &apply.Hands{Client: r.Manager.GetClient(), Inflight: r.Inflight, Events: r.Manager.GetEventRecorder(name)}
+	teller := apply.NewTeller(r.Manager.GetEventRecorder(name), clock.RealClock{})
+	return &apply.Hands{Client: r.Manager.GetClient(), Inflight: r.Inflight, Events: teller}
 }
 
 // Queue is how the reconciliations of a kind are run.

@@ -1,7 +1,8 @@
 // Copyright The Keelson Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report tells the world what a pass saw and did: the status, once and only when it changed, and when to come back.
+// Package report tells the world what a pass saw and did: the status, once and only when it changed, and when to come back. While a rollout only moves numbers,
+// they are written once a second.
 //
 //	terminal   the object says something that cannot be done   Stalled=True, no retry
 //	waiting    something takes its time                        Wake, no error
@@ -13,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -20,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -29,32 +32,62 @@ import (
 	"github.com/keelson/keelson/controllers/plan"
 )
 
+// every is how often the status of a busy object is written while only its numbers change.
+const every = time.Second
+
 // Reporter writes statuses.
 type Reporter struct {
 	Client   client.Client
 	Inflight *inflight.Tracker
+	Clock    clock.PassiveClock
+
+	written sync.Map // types.UID -> time.Time of the last write
 }
 
-// Status patches the status of an object from what was observed to what it should be; equal ones are not written.
-func (r *Reporter) Status(ctx context.Context, observed, wanted client.Object) error {
-	if equality.Semantic.DeepEqual(observed, wanted) {
-		return nil
+// News is the status of an object as it was observed and as it should be.
+type News struct {
+	Observed, Wanted client.Object
+	// Urgent says that more than numbers changed: it is written at once.
+	Urgent bool
+}
+
+// Status patches the status; equal ones are not written. News that are not urgent and come too soon after the last are not written either: then it
+// returns after how long to look again.
+func (r *Reporter) Status(ctx context.Context, n News) (time.Duration, error) {
+	if equality.Semantic.DeepEqual(n.Observed, n.Wanted) {
+		return 0, nil
 	}
-	patch, err := statusPatch(observed, wanted)
+	if left := r.left(n.Wanted.GetUID()); left > 0 && !n.Urgent {
+		return left, nil
+	}
+	patch, err := statusPatch(n.Observed, n.Wanted)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	err = r.Client.Status().Patch(ctx, wanted, client.RawPatch(types.MergePatchType, patch))
+	err = r.Client.Status().Patch(ctx, n.Wanted, client.RawPatch(types.MergePatchType, patch))
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		// A newer version is about to arrive, and is reported on then.
-		return nil
+		return 0, nil
 	}
 	if err != nil {
-		return fmt.Errorf("writing the status: %w", err)
+		return 0, fmt.Errorf("writing the status: %w", err)
 	}
-	r.Inflight.Wrote(wanted.GetUID(), apply.KindOf(wanted), wanted.GetResourceVersion())
-	return nil
+	r.written.Store(n.Wanted.GetUID(), r.Clock.Now())
+	r.Inflight.Wrote(n.Wanted.GetUID(), apply.KindOf(n.Wanted), n.Wanted.GetResourceVersion())
+	return 0, nil
 }
+
+// left is how long the status of an object should not be written yet.
+func (r *Reporter) left(uid types.UID) time.Duration {
+	last, found := r.written.Load(uid)
+	if !found {
+		return 0
+	}
+	return every - r.Clock.Since(last.(time.Time))
+}
+
+// Forget drops what is remembered of an object that is gone.
+func (r *Reporter) Forget(uid types.UID) { r.written.Delete(uid) }
 
 // statusPatch is the whole wanted status, with nulls for what goes. The whole is written because a zero that the schema requires is no difference
 // between two Go values, and yet missing on the server the first time.
@@ -94,8 +127,8 @@ func statusOf(object client.Object) (map[string]any, error) {
 const deferredIn = 100 * time.Millisecond
 
 // Result merges what a pass left to do: failed writes are returned as an error, which is retried with back-off; else the earliest time to
-// look again counts.
-func Result(ctx context.Context, d plan.Decision, o plan.Outcome) (ctrl.Result, error) {
+// look again counts. unreported is when the status has to be written; zero when it has been.
+func Result(ctx context.Context, d plan.Decision, o plan.Outcome, unreported time.Duration) (ctrl.Result, error) {
 	logger := log.FromContext(ctx)
 	for _, note := range d.Notes {
 		logger.V(2).Info(note.Message, "reason", note.Reason)
@@ -107,9 +140,17 @@ func Result(ctx context.Context, d plan.Decision, o plan.Outcome) (ctrl.Result, 
 	if len(failures) > 0 {
 		return ctrl.Result{}, errors.Join(failures...)
 	}
-	after := d.Wake.After
-	if len(o.Deferred) > 0 && (after == 0 || after > deferredIn) {
-		after = deferredIn
+	after := earliest(d.Wake.After, unreported)
+	if len(o.Deferred) > 0 {
+		after = earliest(after, deferredIn)
 	}
 	return ctrl.Result{RequeueAfter: after}, nil
+}
+
+// earliest is the shorter of two times; zero is never.
+func earliest(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }

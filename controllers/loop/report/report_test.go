@@ -17,10 +17,11 @@ import (
 func TestResult(t *testing.T) {
 	refused := errors.New("refused")
 	for name, tc := range map[string]struct {
-		decision  plan.Decision
-		outcome   plan.Outcome
-		want      time.Duration
-		wantError error
+		decision   plan.Decision
+		outcome    plan.Outcome
+		unreported time.Duration
+		want       time.Duration
+		wantError  error
 	}{
 		"nothing to do waits for an event": {},
 		"a wake is kept": {
@@ -32,12 +33,15 @@ func TestResult(t *testing.T) {
 		"a wake that comes sooner wins": {
 			decision: plan.Decision{Wake: plan.Wake{After: time.Millisecond}}, outcome: plan.Outcome{Deferred: make([]plan.Action, 1)}, want: time.Millisecond,
 		},
+		"a status that waits is written in time": {
+			decision: plan.Decision{Wake: plan.Wake{After: time.Minute}}, unreported: time.Second, want: time.Second,
+		},
 		"a failure is retried with back-off, and not at a fixed time": {
 			decision: plan.Decision{Wake: plan.Wake{After: time.Minute}}, outcome: plan.Outcome{Failures: []plan.Failure{{Err: refused}}}, wantError: refused,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			result, err := report.Result(t.Context(), tc.decision, tc.outcome)
+			result, err := report.Result(t.Context(), tc.decision, tc.outcome, tc.unreported)
 			assert.ErrorIs(t, err, tc.wantError)
 			assert.Equal(t, tc.want, result.RequeueAfter)
 		})
