@@ -11,6 +11,7 @@ import (
 	"os"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/klog/v2"
@@ -110,7 +111,8 @@ func newManager(f flags) (ctrl.Manager, error) {
 func cacheOptions(f flags) cache.Options {
 	o := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
 	if f.namespace != "" {
-		o.DefaultNamespaces = map[string]cache.Config{f.namespace: {}}
+		// One informer lists this namespace and no other; DefaultNamespaces would hide its index.
+		o.DefaultFieldSelector = fields.OneTermEqualSelector("metadata.namespace", f.namespace)
 	}
 	return o
 }

@@ -65,7 +65,7 @@ func Register(ctx context.Context, room *register.Room, o Options) error {
 	err := ctrl.NewControllerManagedBy(room.Manager).
 		Named("cloneset").
 		For(&kruisev1beta1.CloneSet{}).
-		Owns(&corev1.Pod{}, builder.WithPredicates(register.PodChanged())).
+		Watches(&corev1.Pod{}, room.OwnerOfPod(kruisev1beta1.GroupVersion.WithKind("CloneSet")), builder.WithPredicates(register.PodChanged())).
 		Owns(&appsv1.ControllerRevision{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.setsForOrphan)).
 		WithOptions(room.Options(register.Queue{Kind: "CloneSet", Workers: o.Workers})).

@@ -3,48 +3,60 @@
 
 // Package observe reads what a workload owns into the values that a Plan looks at.
 //
-//	index: controller UID ──► Pods, ControllerRevisions ── claim ──► Facts (parsed once per resourceVersion)
+//	index: controller UID ──► Pods, ControllerRevisions ── claim ──► Facts (parsed once per version of a Pod)
 //
-// Reads come from the cache and are not copied: nobody may write to what they return.
+// Reads come from the informers' own indexes and are not copied: nobody may write to what they return.
 package observe
 
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keelson/keelson/controllers/loop/inflight"
 	"github.com/keelson/keelson/controllers/plan/pods"
 )
 
-// ControllerIndex is the name of the index of children by the UID of their controller; orphans are under the empty UID.
-const ControllerIndex = "keelson.controllerUID"
+// ControllerIndex is the name of the index of children by the UID of their controller; orphans are under their namespace.
+const ControllerIndex = "keelson.controller"
 
 // Index computes the key of ControllerIndex.
-func Index(object client.Object) []string {
-	if controller := metav1.GetControllerOfNoCopy(object); controller != nil {
-		return []string{string(controller.UID)}
+func Index(object any) ([]string, error) {
+	child, err := meta.Accessor(object)
+	if err != nil {
+		return nil, fmt.Errorf("indexing %T: %w", object, err)
 	}
-	return []string{""}
+	if controller := metav1.GetControllerOfNoCopy(child); controller != nil {
+		return []string{string(controller.UID)}, nil
+	}
+	return []string{orphans(child.GetNamespace())}, nil
 }
+
+// orphans is the key of what has no controller; no UID looks like it.
+func orphans(namespace string) string { return "orphans/" + namespace }
 
 // Reader observes.
 type Reader struct {
-	// Client reads from the cache, and writes owner references.
+	// Client writes owner references.
 	Client client.Client
 	// Live reads from the API server.
 	Live     client.Reader
 	Inflight *inflight.Tracker
+	// PodIndex and RevisionIndex are what the informers hold, indexed by ControllerIndex.
+	PodIndex, RevisionIndex toolscache.Indexer
 
-	facts sync.Map // types.UID of the owner -> map[types.UID]*pods.Facts
-	kept  sync.Map // types.UID of the owner -> []string, instance IDs
+	shelves sync.Map // types.UID of the owner -> *shelf
+	kept    sync.Map // types.UID of the owner -> []string, instance IDs
 }
 
 // Source says where to read from.
@@ -59,93 +71,99 @@ const (
 
 // Pods returns the Facts of the Pods that the owner controls, after claiming.
 func (r *Reader) Pods(ctx context.Context, owner Owner, source Source) ([]*pods.Facts, error) {
-	var list corev1.PodList
-	if err := r.list(ctx, &list, owner, source); err != nil {
+	list, err := r.podList(ctx, owner, source)
+	if err != nil {
 		return nil, fmt.Errorf("listing Pods: %w", err)
 	}
+	s := r.shelf(owner)
 	c := &claims{Reader: r, owner: owner}
-	known, _ := r.facts.Load(owner.Object.GetUID())
-	old, _ := known.(map[types.UID]*pods.Facts)
-	fresh := make(map[types.UID]*pods.Facts, len(list.Items))
-	all := make([]*pods.Facts, 0, len(list.Items))
-	for i := range list.Items {
-		mine, err := c.claim(ctx, &list.Items[i])
+	all := make([]*pods.Facts, 0, len(list))
+	for _, pod := range list {
+		if f := s.find(pod); f != nil {
+			all = append(all, f)
+			continue
+		}
+		mine, err := c.claim(ctx, pod)
 		if err != nil {
 			return nil, err
 		}
-		pod, isMine := mine.(*corev1.Pod)
-		if !isMine {
-			continue
+		if claimed, isMine := mine.(*corev1.Pod); isMine {
+			all = append(all, s.put(claimed))
 		}
-		f := old[pod.UID]
-		if f == nil || f.Pod.ResourceVersion != pod.ResourceVersion {
-			f = pods.Read(alone(pod))
-		}
-		fresh[pod.UID] = f
-		all = append(all, f)
 	}
-	r.facts.Store(owner.Object.GetUID(), fresh)
+	s.sweep(len(all))
 	return all, nil
 }
 
-// alone is the Pod outside the list that it came in: Facts outlive the list, and one that pointed into it would keep all of it in memory.
-func alone(pod *corev1.Pod) *corev1.Pod {
-	single := *pod
-	return &single
+func (r *Reader) podList(ctx context.Context, owner Owner, source Source) ([]*corev1.Pod, error) {
+	if source == FromCache {
+		return children[*corev1.Pod](r.PodIndex, owner)
+	}
+	var list corev1.PodList
+	err := r.Live.List(ctx, &list, client.InNamespace(owner.Object.GetNamespace()))
+	return pointers(list.Items), err
 }
 
 // Revisions returns the ControllerRevisions that the owner controls, after claiming.
 func (r *Reader) Revisions(ctx context.Context, owner Owner, source Source) ([]*appsv1.ControllerRevision, error) {
-	var list appsv1.ControllerRevisionList
-	if err := r.list(ctx, &list, owner, source); err != nil {
+	list, err := r.revisionList(ctx, owner, source)
+	if err != nil {
 		return nil, fmt.Errorf("listing ControllerRevisions: %w", err)
 	}
 	c := &claims{Reader: r, owner: owner}
 	var all []*appsv1.ControllerRevision
-	for i := range list.Items {
-		mine, err := c.claim(ctx, &list.Items[i])
+	for _, rev := range list {
+		mine, err := c.claim(ctx, rev)
 		if err != nil {
 			return nil, err
 		}
-		if rev, isMine := mine.(*appsv1.ControllerRevision); isMine {
-			all = append(all, rev)
+		if claimed, isMine := mine.(*appsv1.ControllerRevision); isMine {
+			all = append(all, claimed)
 		}
 	}
 	return all, nil
 }
 
-// list reads the owner's children and the orphans of its namespace.
-func (r *Reader) list(ctx context.Context, into client.ObjectList, owner Owner, source Source) error {
-	namespace := client.InNamespace(owner.Object.GetNamespace())
-	if source == FromServer {
-		return r.Live.List(ctx, into, namespace)
+func (r *Reader) revisionList(ctx context.Context, owner Owner, source Source) ([]*appsv1.ControllerRevision, error) {
+	if source == FromCache {
+		return children[*appsv1.ControllerRevision](r.RevisionIndex, owner)
 	}
-	orphans := into.DeepCopyObject().(client.ObjectList)
-	if err := r.Client.List(ctx, orphans, namespace, client.MatchingFields{ControllerIndex: ""}, client.UnsafeDisableDeepCopy); err != nil {
-		return err
-	}
-	uid := string(owner.Object.GetUID())
-	if err := r.Client.List(ctx, into, namespace, client.MatchingFields{ControllerIndex: uid}, client.UnsafeDisableDeepCopy); err != nil {
-		return err
-	}
-	return join(into, orphans)
+	var list appsv1.ControllerRevisionList
+	err := r.Live.List(ctx, &list, client.InNamespace(owner.Object.GetNamespace()))
+	return pointers(list.Items), err
 }
 
-func join(into, more client.ObjectList) error {
-	switch target := into.(type) {
-	case *corev1.PodList:
-		target.Items = append(target.Items, more.(*corev1.PodList).Items...)
-	case *appsv1.ControllerRevisionList:
-		target.Items = append(target.Items, more.(*appsv1.ControllerRevisionList).Items...)
-	default:
-		return fmt.Errorf("joining lists of %T: not supported", into)
+// children are what the owner controls and the orphans of its namespace, as the informer holds them: nothing is copied.
+func children[T client.Object](index toolscache.Indexer, owner Owner) ([]T, error) {
+	var all []T
+	for _, key := range []string{string(owner.Object.GetUID()), orphans(owner.Object.GetNamespace())} {
+		found, err := index.ByIndex(ControllerIndex, key)
+		if err != nil {
+			return nil, err
+		}
+		all = slices.Grow(all, len(found))
+		for _, object := range found {
+			child, isChild := object.(T)
+			if !isChild {
+				return nil, fmt.Errorf("reading the cache: it holds a %T", object)
+			}
+			all = append(all, child)
+		}
 	}
-	return nil
+	return all, nil
+}
+
+func pointers[T any](items []T) []*T {
+	all := make([]*T, len(items))
+	for i := range items {
+		all[i] = &items[i]
+	}
+	return all
 }
 
 // Forget drops what is cached for an owner that is gone.
 func (r *Reader) Forget(owner types.UID) {
-	r.facts.Delete(owner)
+	r.shelves.Delete(owner)
 	r.kept.Delete(owner)
 	r.Inflight.Forget(owner)
 }

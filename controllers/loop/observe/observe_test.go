@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -51,12 +52,14 @@ func TestIndex(t *testing.T) {
 		owners []metav1.OwnerReference
 		want   string
 	}{
-		"an orphan is under the empty UID":       {want: ""},
-		"an owner that does not control is none": {owners: []metav1.OwnerReference{{UID: "a"}}, want: ""},
+		"an orphan is under its namespace":       {want: "orphans/shop"},
+		"an owner that does not control is none": {owners: []metav1.OwnerReference{{UID: "a"}}, want: "orphans/shop"},
 		"the controller counts":                  {owners: []metav1.OwnerReference{{UID: "a"}, {UID: "b", Controller: &controller}}, want: "b"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, []string{tc.want}, observe.Index(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: tc.owners}}))
+			keys, err := observe.Index(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", OwnerReferences: tc.owners}})
+			require.NoError(t, err)
+			assert.Equal(t, []string{tc.want}, keys)
 		})
 	}
 }

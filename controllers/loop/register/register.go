@@ -16,14 +16,19 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -53,15 +58,31 @@ func NewRoom(ctx context.Context, mgr ctrl.Manager) (*Room, error) {
 		Reader:   &observe.Reader{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Inflight: tracker},
 		Reporter: &report.Reporter{Client: mgr.GetClient(), Inflight: tracker, Clock: clock.RealClock{}},
 	}
-	for _, child := range []client.Object{&corev1.Pod{}, &appsv1.ControllerRevision{}} {
-		if err := mgr.GetFieldIndexer().IndexField(ctx, child, observe.ControllerIndex, observe.Index); err != nil {
-			return nil, fmt.Errorf("indexing %T by controller: %w", child, err)
-		}
-		if err := r.Track(ctx, child); err != nil {
-			return nil, err
-		}
+	var err error
+	if r.Reader.PodIndex, err = r.index(ctx, &corev1.Pod{}); err != nil {
+		return nil, err
+	}
+	if r.Reader.RevisionIndex, err = r.index(ctx, &appsv1.ControllerRevision{}); err != nil {
+		return nil, err
 	}
 	return r, nil
+}
+
+// index lets the children of a kind be found by their controller, and tracks them. The index is the informer's own: it is up to date before anybody is told of an
+// event, and reading it copies nothing.
+func (r *Room) index(ctx context.Context, child client.Object) (toolscache.Indexer, error) {
+	informer, err := r.Manager.GetCache().GetInformer(ctx, child, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, fmt.Errorf("watching %T: %w", child, err)
+	}
+	shared, isShared := informer.(toolscache.SharedIndexInformer)
+	if !isShared {
+		return nil, fmt.Errorf("indexing %T by controller: its informer is a %T, which has no index", child, informer)
+	}
+	if err := shared.AddIndexers(toolscache.Indexers{observe.ControllerIndex: observe.Index}); err != nil {
+		return nil, fmt.Errorf("indexing %T by controller: %w", child, err)
+	}
+	return shared.GetIndexer(), r.Track(ctx, child)
 }
 
 // Track tells inflight which versions of a kind the cache has taken in. The cache holds an object before its handlers are told of it.
@@ -135,6 +156,44 @@ func (r *Room) Options(q Queue) controller.Options {
 
 // BehindIn is when to look again at an object whose cache is behind.
 const BehindIn = 10 * time.Millisecond
+
+// The owner of many Pods is woken for many of their events together, because looking at it costs by its Pods.
+const (
+	// batchPerPod is how long an owner waits for more events, for each of its Pods: a thousand Pods make 20 ms.
+	batchPerPod = 20 * time.Microsecond
+	// batchAtMost bounds the wait.
+	batchAtMost = 200 * time.Millisecond
+)
+
+// OwnerOfPod wakes the owner of a Pod, if it is of this kind. What an informer lists at the start waits behind what changes.
+func (r *Room) OwnerOfPod(kind schema.GroupVersionKind) handler.EventHandler {
+	wake := func(object client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		owner := metav1.GetControllerOfNoCopy(object)
+		if owner == nil || owner.Kind != kind.Kind {
+			return
+		}
+		if group, err := schema.ParseGroupVersion(owner.APIVersion); err != nil || group.Group != kind.Group {
+			return
+		}
+		request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: owner.Name}}
+		q.AddAfter(request, min(time.Duration(r.Reader.Size(owner.UID))*batchPerPod, batchAtMost))
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			wake(e.Object, q)
+		},
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			// Whoever lost the Pod is woken as well.
+			if !equality.Semantic.DeepEqual(e.ObjectOld.GetOwnerReferences(), e.ObjectNew.GetOwnerReferences()) {
+				wake(e.ObjectOld, q)
+			}
+			wake(e.ObjectNew, q)
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			wake(e.Object, q)
+		},
+	}
+}
 
 // PodChanged lets pass the events of Pods that change something a decision looks at.
 func PodChanged() predicate.Predicate {
