@@ -41,7 +41,7 @@ func (v *view) health(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) heal
 		return health{reason: reasonAvailable, message: progress, ready: true}
 	case v.isOnDelete() && v.isServing(status):
 		return health{reason: reasonAvailable, message: progress + ", the others change when they are deleted", ready: true}
-	case v.isPartitionReached(status):
+	case v.isAtPartition(status):
 		return health{reason: reasonBatch, message: progress + ", the partition is reached", ready: true}
 	case v.isOverdue(status):
 		return health{reason: reasonDeadline, message: progress, stalled: true}
@@ -52,6 +52,12 @@ func (v *view) health(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) heal
 		return health{reason: reasonNotInPlace, message: v.explanation(*verdict), stalled: true}
 	}
 	return health{reason: reasonProgressing, message: progress, reconciling: true}
+}
+
+// isAtPartition says that the partition is reached, and that no Pod beyond it is to be taken back.
+func (v *view) isAtPartition(status *kruisev1beta1.CloneSetStatus) bool {
+	isGoingBack := v.rollsBack() && status.UpdatedReplicas > status.ExpectedUpdatedReplicas
+	return v.isPartitionReached(status) && !isGoingBack
 }
 
 // isServing says that every Pod is there and serves, whatever its revision.

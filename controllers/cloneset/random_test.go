@@ -82,6 +82,11 @@ func newChaos(seed uint64) *chaos {
 	c := &chaos{rand: random, controller: simulate(MakeCloneSet("web").Sidecar("proxy:v1").Obj())}
 	c.controller.policy.ShortHash = random.IntN(4) == 0
 	c.controller.policy.PartitionRollback = random.IntN(4) == 0
+	c.controller.policy.PreparingUpdateAsUpdate = random.IntN(4) == 0
+	if random.IntN(3) == 0 {
+		world.Zones = map[string]string{"node-1": "a", "node-2": "a", "node-3": "b"}
+		(&builder{c.controller.set}).SpreadBy(corev1.LabelTopologyZone)
+	}
 	c.Play = sim.NewPlay(world, c.controller)
 	for range 6 {
 		c.edit()
@@ -94,11 +99,19 @@ func (c *chaos) run() string {
 	for range stepsPerSeed {
 		c.steps++
 		c.step()
-		if len(c.Breaches()) > 0 {
-			return c.Breaches()[0].String()
+		if problem := c.problem(); problem != "" {
+			return problem
 		}
 	}
 	return c.calm()
+}
+
+// problem is the first invariant that was broken.
+func (c *chaos) problem() string {
+	if len(c.Breaches()) > 0 {
+		return c.Breaches()[0].String()
+	}
+	return c.controller.overtaken
 }
 
 func (c *chaos) step() {
@@ -127,7 +140,11 @@ func (c *chaos) meddle() {
 		return
 	}
 	pod := all[c.rand.IntN(len(all))]
-	switch c.rand.IntN(7) {
+	switch c.rand.IntN(8) {
+	case 5:
+		key, value := c.one("batch", "role"), c.one("1", "2", "x-3")
+		c.Script.Tell("somebody", "labels %s %s=%s", pod.Name, key, value)
+		c.Edit(pod.Name, func(p *corev1.Pod) { p.Labels[key] = value })
 	case 0:
 		c.Script.Tell("somebody", "deletes %s", pod.Name)
 		c.DeletePod(pod.Name)
@@ -170,7 +187,9 @@ func (c *chaos) edit() {
 }
 
 func (c *chaos) change(b *builder) string {
-	switch c.rand.IntN(15) {
+	switch c.rand.IntN(16) {
+	case 15:
+		return c.changeOrder(b)
 	case 0, 1:
 		n := c.rand.IntN(9)
 		b.Replicas(int32(n))
@@ -187,7 +206,7 @@ func (c *chaos) change(b *builder) string {
 	case 7, 8:
 		return c.changePolicy(b)
 	case 9:
-		value := c.one("0", "1", "2", "5", "20%", "50%", "90%", "100%")
+		value := c.one("0", "1", "2", "5", "20%", "33.3%", "50%", "90%", "99.5%", "100%")
 		b.Partition(value)
 		return "sets the partition to " + value
 	case 10:
@@ -202,6 +221,26 @@ func (c *chaos) change(b *builder) string {
 		return c.changeScaling(b)
 	default:
 		return c.changeTiming(b)
+	}
+}
+
+// changeOrder changes which Pods are updated first.
+func (c *chaos) changeOrder(b *builder) string {
+	switch c.rand.IntN(4) {
+	case 0:
+		b.rolling().PriorityStrategy, b.rolling().ScatterStrategy = nil, nil
+		return "wants no order"
+	case 1:
+		b.rolling().PriorityStrategy = nil
+		b.Weight(int32(c.rand.IntN(101)), "role", "1").Weight(int32(c.rand.IntN(101)), "batch", "2")
+		return "orders by weight"
+	case 2:
+		b.OrderedBy(c.one("batch", "role"))
+		return "orders by " + b.rolling().PriorityStrategy.OrderPriority[0].OrderedKey
+	default:
+		b.rolling().ScatterStrategy = nil
+		b.Scatter("role", "1").Scatter("batch", "2")
+		return "scatters role=1 and batch=2"
 	}
 }
 
@@ -322,8 +361,9 @@ func (c *chaos) calm() string {
 		set.Spec.ScaleStrategy.MaxUnavailable = nil
 		set.Spec.UpdateStrategy.Type = kruisev1beta1.RollingUpdateCloneSetUpdateStrategyType
 	})
-	if !c.Settle(restTurns) || len(c.Breaches()) > 0 {
-		return c.Breaches()[0].String()
+	c.Settle(restTurns)
+	if problem := c.problem(); problem != "" {
+		return problem
 	}
 	return c.judge()
 }

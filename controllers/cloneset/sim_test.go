@@ -92,6 +92,43 @@ func (b *builder) MaxSurge(value string) *builder {
 	return b.with(func() { b.rolling().MaxSurge = numberOrPart(value) })
 }
 
+// Weight gives the Pods with a label a weight in the order of the update.
+func (b *builder) Weight(n int32, key, value string) *builder {
+	return b.with(func() {
+		if b.rolling().PriorityStrategy == nil {
+			b.rolling().PriorityStrategy = &pub.UpdatePriorityStrategy{}
+		}
+		s := b.rolling().PriorityStrategy
+		s.WeightPriority = append(s.WeightPriority, pub.UpdatePriorityWeightTerm{
+			Weight: n, MatchSelector: metav1.LabelSelector{MatchLabels: map[string]string{key: value}},
+		})
+	})
+}
+
+// OrderedBy orders the update by the numbers in a label.
+func (b *builder) OrderedBy(key string) *builder {
+	return b.with(func() {
+		b.rolling().PriorityStrategy = &pub.UpdatePriorityStrategy{OrderPriority: []pub.UpdatePriorityOrderTerm{{OrderedKey: key}}}
+	})
+}
+
+// Scatter spreads the Pods with a label over the update.
+func (b *builder) Scatter(key, value string) *builder {
+	return b.with(func() {
+		b.rolling().ScatterStrategy = append(b.rolling().ScatterStrategy, pub.UpdateScatterTerm{Key: key, Value: value})
+	})
+}
+
+// SpreadBy asks the scheduler to spread the Pods evenly.
+func (b *builder) SpreadBy(topologyKey string) *builder {
+	return b.with(func() {
+		spec := &b.set.Spec.Template.Spec
+		spec.TopologySpreadConstraints = append(spec.TopologySpreadConstraints, corev1.TopologySpreadConstraint{
+			MaxSkew: 1, TopologyKey: topologyKey, WhenUnsatisfiable: corev1.ScheduleAnyway, LabelSelector: b.set.Spec.Selector,
+		})
+	})
+}
+
 func (b *builder) GracePeriodSeconds(n int32) *builder {
 	return b.with(func() { b.rolling().InPlaceUpdateStrategy = &pub.InPlaceUpdateStrategy{GracePeriodSeconds: n} })
 }
@@ -123,6 +160,8 @@ type simulated struct {
 	facts  map[string]*pods.Facts
 	// seen is what the last plan looked at.
 	seen cloneset.Snapshot
+	// overtaken tells of the first Pod that was updated before one of a higher priority.
+	overtaken string
 	// isReversed turns the order of the cache, which is chance, round before each plan.
 	isReversed bool
 }
@@ -166,7 +205,11 @@ func (s *simulated) read(pod *corev1.Pod) *pods.Facts {
 
 func (s *simulated) Plan(w *sim.World) plan.Decision {
 	s.seen = s.snapshot(w)
-	return cloneset.Plan(s.seen)
+	d := cloneset.Plan(s.seen)
+	if s.overtaken == "" {
+		s.overtaken = s.checkPriority(s.Promise(w), d)
+	}
+	return d
 }
 
 // Report speaks of what the pass observed, not of what it has changed since: that is for the next pass.

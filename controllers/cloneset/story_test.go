@@ -91,7 +91,9 @@ type story struct {
 }
 
 func TestStories(t *testing.T) {
-	for _, stories := range []map[string]story{scaleStories(), inPlaceStories(), updateStories(), troubleStories(), historyStories()} {
+	for _, stories := range []map[string]story{
+		scaleStories(), inPlaceStories(), updateStories(), troubleStories(), historyStories(), orderStories(), countingStories(),
+	} {
 		for sentence, tale := range stories {
 			t.Run(sentence, func(t *testing.T) {
 				t.Parallel()
@@ -99,6 +101,7 @@ func TestStories(t *testing.T) {
 				s.Allowed = tale.allowed
 				tale.play(s)
 				require.Empty(t, s.Breaches(), "the end of the script:\n%s", s.Script.Tail(30))
+				require.Empty(t, s.controller.overtaken)
 				compare(t, sentence, s.Script.String())
 			})
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // container is what a kubelet knows of one container beside what it reports.
@@ -110,6 +111,9 @@ func (w *World) bind(pod *corev1.Pod) {
 	}
 	w.Edit(pod.Name, func(p *corev1.Pod) {
 		p.Spec.NodeName = node
+		if zone := w.Zones[node]; zone != "" {
+			metav1.SetMetaDataLabel(&p.ObjectMeta, corev1.LabelTopologyZone, zone)
+		}
 		w.setCondition(p, corev1.PodScheduled, corev1.ConditionTrue)
 	})
 	w.tell("scheduler", "binds %s to %s", pod.Name, node)

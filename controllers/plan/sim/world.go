@@ -41,6 +41,9 @@ type World struct {
 	Images map[string]Image
 	// Nodes are the names of the nodes.
 	Nodes []string
+	// Zones are the zones of nodes. A Pod gets the one of its node as a label when it is bound, as from an API server; nodes that are not listed
+	// have none.
+	Zones map[string]string
 	// Chance chooses the order in which concurrent actions are performed, and when faults strike; nil keeps the order as planned and strikes never.
 	Chance Chance
 	// Faults says how often writes go wrong. Others are due whatever chance says: see Inject.
