@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
@@ -154,7 +155,20 @@ func (w *workload) remove(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("deleting sets: %w", err)
 	}
-	return nil
+	for {
+		list, err := w.client.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("listing sets: %w", err)
+		}
+		if len(list.Items) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the sets of %s to be gone: %w", w.called, ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // ours are CloneSets under the controllers of this project.

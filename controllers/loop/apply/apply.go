@@ -4,7 +4,7 @@
 // Package apply performs the Actions of a Decision. It decides nothing: it adds the optimistic lock, keeps the order of steps, and tells what
 // became of each action.
 //
-//	step 1: create, create, create     concurrently; creations in batches of 1, 2, 4, ... so that a refusal is met once, not a thousand times
+//	step 1: create, create, create     concurrently; creations in batches that double, so that a refusal is met a few times, not a thousand
 //	step 2: patch, delete              begun when step 1 ended without a failure
 package apply
 
@@ -23,6 +23,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keelson/keelson/controllers/loop/inflight"
@@ -37,6 +39,12 @@ type Hands struct {
 	Client   client.Client
 	Inflight *inflight.Tracker
 	Events   *Teller
+	batches  batches
+}
+
+// NewHands makes hands that write by a client and tell by a recorder.
+func NewHands(c client.Client, tracker *inflight.Tracker, recorder events.EventRecorder) *Hands {
+	return &Hands{Client: c, Inflight: tracker, Events: NewTeller(recorder, clock.RealClock{}), batches: newBatches()}
 }
 
 // Owner is the workload that a decision is about.
@@ -74,7 +82,7 @@ func steps(actions []plan.Action) [][]plan.Action {
 	return out
 }
 
-// performStep changes what exists, and then creates. A change that fails does not keep creations of its step from being made: one Pod that
+// performStep changes what exists, and creates. A change that fails does not keep creations of its step from being made: one Pod that
 // cannot be written to must not stop all others.
 func (h *Hands) performStep(ctx context.Context, owner Owner, step []plan.Action, outcome *plan.Outcome) {
 	var creations, others []plan.Action
@@ -85,25 +93,40 @@ func (h *Hands) performStep(ctx context.Context, owner Owner, step []plan.Action
 			others = append(others, a)
 		}
 	}
+	// Changes and creations run side by side: a Pod that waits to be made ready need not wait until all others are created.
+	var created plan.Outcome
+	var group errgroup.Group
+	group.Go(func() error {
+		h.create(ctx, owner, creations, &created)
+		return nil
+	})
 	h.performBatch(ctx, owner, others, outcome)
-	isRefused := false
-	for _, batch := range doubling(creations) {
-		if isRefused {
-			outcome.Deferred = append(outcome.Deferred, batch...)
-			continue
-		}
-		isRefused = h.performBatch(ctx, owner, batch, outcome) > 0
-	}
+	// NOTE: the function never returns an error; each creation has its own in created.
+	_ = group.Wait()
+	outcome.Done = append(outcome.Done, created.Done...)
+	outcome.Deferred = append(outcome.Deferred, created.Deferred...)
+	outcome.Failures = append(outcome.Failures, created.Failures...)
 }
 
-// doubling splits creations into batches of 1, 2, 4, ... For example 6 become batches of 1, 2 and 3.
-func doubling(creations []plan.Action) [][]plan.Action {
-	var out [][]plan.Action
-	for size := 1; len(creations) > 0; size *= 2 {
-		n := min(size, len(creations))
-		out, creations = append(out, creations[:n]), creations[n:]
+// create makes creations batch by batch until one is refused.
+func (h *Hands) create(ctx context.Context, owner Owner, creations []plan.Action, outcome *plan.Outcome) {
+	if len(creations) == 0 {
+		return
 	}
-	return out
+	size, isRefused := h.batches.size(owner.GetUID()), false
+	for len(creations) > 0 {
+		batch := creations[:min(size, len(creations))]
+		creations = creations[len(batch):]
+		switch {
+		case isRefused:
+			outcome.Deferred = append(outcome.Deferred, batch...)
+		case h.performBatch(ctx, owner, batch, outcome) > 0:
+			isRefused, size = true, 1
+		case len(batch) == size:
+			size *= 2
+		}
+	}
+	h.batches.remember(owner.GetUID(), size)
 }
 
 // performBatch performs actions at once and returns how many failed.

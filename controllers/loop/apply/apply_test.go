@@ -4,6 +4,7 @@
 package apply_test
 
 import (
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func newBench(t *testing.T, c client.Client) *bench {
 		owner: &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "owner"}},
 	}
 	require.NoError(t, c.Create(t.Context(), b.owner))
-	b.hands = &apply.Hands{Client: c, Inflight: inflight.New(time.Minute, clock.RealClock{}), Events: apply.NewTeller(b.events, clock.RealClock{})}
+	b.hands = apply.NewHands(c, inflight.New(time.Minute, clock.RealClock{}), b.events)
 	return b
 }
 
@@ -123,6 +124,7 @@ func TestPerform(t *testing.T) {
 	for name, run := range map[string]func(*testing.T, *bench){
 		"what is created is told, and waited for":                       createsAndTells,
 		"a refusal ends the creations after its batch":                  startsSlowly,
+		"a refusal is met a few times, and not again by each pass":      remembersRefusals,
 		"a step that fails keeps the next from being begun":             keepsSteps,
 		"a Pod that cannot be changed does not keep others from coming": isolatesChanges,
 		"the second change is made on what the first one gave":          chainsChanges,
@@ -238,4 +240,34 @@ func waitsForDeletions(t *testing.T, b *bench) {
 	assert.Equal(t, inflight.Behind, b.hands.Inflight.State(b.owner.UID))
 	b.hands.Inflight.Gone(pod.UID)
 	assert.Equal(t, inflight.Current, b.hands.Inflight.State(b.owner.UID))
+}
+
+func remembersRefusals(t *testing.T, b *bench) {
+	made := 0
+	// create asks for a hundred Pods, of which the API server takes the first ones.
+	create := func(good int) plan.Outcome {
+		actions := make([]plan.Action, 100)
+		for i := range actions {
+			made++
+			pod := b.pod(fmt.Sprintf("pod-%d", made))
+			if i >= good {
+				pod = b.refused(pod.Name)
+			}
+			actions[i] = plan.Action{Verb: plan.Create, Object: pod}
+		}
+		return b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: actions})
+	}
+
+	outcome := create(0)
+	assert.Len(t, outcome.Failures, 1, "the first batch is one Pod")
+	assert.Len(t, outcome.Deferred, 99)
+
+	outcome = create(10)
+	assert.Len(t, outcome.Done, 10, "batches of 1, 2, 4, and 3 of the next 8")
+	assert.Len(t, outcome.Failures, 5)
+	assert.Len(t, outcome.Deferred, 85)
+
+	assert.Len(t, create(100).Done, 100)
+	assert.Len(t, create(0).Failures, 32, "after a batch of 32 went well, the next pass begins with that")
+	assert.Len(t, create(0).Failures, 1, "and after a refusal with one")
 }

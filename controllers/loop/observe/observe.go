@@ -168,10 +168,10 @@ func (r *Reader) Forget(owner types.UID) {
 	r.Inflight.Forget(owner)
 }
 
-// maxFresh bounds how many Pods one pass may create.
-const maxFresh = 500
+// maxFresh bounds how many Pods one pass creates. Between two passes the Pods that have got a node are made ready, which must not wait until all are created.
+const maxFresh = 100
 
-// FreshIDs draws instance IDs that none of the taken ones equals, at most 500. Those that were kept come first.
+// FreshIDs draws instance IDs that none of the taken ones equals, at most 100. Those that were kept come first.
 func (r *Reader) FreshIDs(owner types.UID, n int, taken map[string]bool) []string {
 	n = min(max(n, 0), maxFresh)
 	ids := make([]string, 0, n)

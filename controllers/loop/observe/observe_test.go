@@ -20,7 +20,7 @@ func TestFreshIDs(t *testing.T) {
 	}{
 		"a negative number draws none":             {n: -3, want: 0},
 		"as many as asked for are drawn":           {n: 20, want: 20},
-		"no pass creates more than a batch of 500": {n: 10_000, want: 500},
+		"no pass creates more than a batch of 100": {n: 10_000, want: 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			taken := map[string]bool{}

@@ -123,8 +123,7 @@ func (r *Room) Track(ctx context.Context, object client.Object) error {
 
 // Hands makes the hands of a kind; its name is the reporting component of its events.
 func (r *Room) Hands(name string) *apply.Hands {
-	teller := apply.NewTeller(r.Manager.GetEventRecorder(name), clock.RealClock{})
-	return &apply.Hands{Client: r.Manager.GetClient(), Inflight: r.Inflight, Events: teller}
+	return apply.NewHands(r.Manager.GetClient(), r.Inflight, r.Manager.GetEventRecorder(name))
 }
 
 // Queue is how the reconciliations of a kind are run.

@@ -13,28 +13,6 @@ import (
 	"github.com/keelson/keelson/controllers/plan"
 )
 
-func TestDoubling(t *testing.T) {
-	for name, tc := range map[string]struct {
-		creations int
-		want      []int
-	}{
-		"nothing to create is no batch":           {creations: 0, want: nil},
-		"one is tried alone":                      {creations: 1, want: []int{1}},
-		"batches double and the rest comes last":  {creations: 6, want: []int{1, 2, 3}},
-		"a full last batch leaves no empty one":   {creations: 7, want: []int{1, 2, 4}},
-		"five hundred need no more than nine":     {creations: 500, want: []int{1, 2, 4, 8, 16, 32, 64, 128, 245}},
-		"the first batch is one however many ask": {creations: 2, want: []int{1, 1}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var sizes []int
-			for _, batch := range doubling(make([]plan.Action, tc.creations)) {
-				sizes = append(sizes, len(batch))
-			}
-			assert.Equal(t, tc.want, sizes)
-		})
-	}
-}
-
 func TestSteps(t *testing.T) {
 	action := func(step int, phase plan.Phase) plan.Action { return plan.Action{Step: step, Phase: phase} }
 	for name, tc := range map[string]struct {

@@ -1,0 +1,130 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/controllers/cloneset"
+	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/pods"
+)
+
+// many is how many Pods the benchmarks plan for.
+const many = 10_000
+
+// crowd is a CloneSet of many Pods that serve, all at its revision.
+func crowd(b *testing.B, set *kruisev1beta1.CloneSet) cloneset.Snapshot {
+	b.Helper()
+	set.UID, set.Generation = "set", 1
+	s := cloneset.Snapshot{Set: set, Now: time.Unix(1_800_000_000, 0)}
+	keepRevisions(b, &s)
+	for i := range many {
+		s.Pods = append(s.Pods, pods.Read(servingPod(set, s.Revisions[0].Name, i)))
+	}
+	// What a pass reports is what the next one sees.
+	set.Status = cloneset.Status(s, plan.Decision{}, plan.Outcome{})
+	require.True(b, cloneset.Plan(s).IsEmpty(), "nothing is left to do")
+	return s
+}
+
+// keepRevisions performs the plan for the history, so that the benchmark begins after it.
+func keepRevisions(b *testing.B, s *cloneset.Snapshot) {
+	b.Helper()
+	for _, a := range cloneset.Plan(*s).Actions {
+		if rev, isRevision := a.Object.(*appsv1.ControllerRevision); isRevision && a.Verb == plan.Create {
+			rev.UID = types.UID(rev.Name)
+			s.Revisions = append(s.Revisions, rev)
+		}
+	}
+	require.NotEmpty(b, s.Revisions)
+}
+
+func servingPod(set *kruisev1beta1.CloneSet, revision string, i int) *corev1.Pod {
+	id := fmt.Sprintf("%05d", i)
+	pod := pods.Build(&set.Spec.Template, pods.Identity{
+		Namespace: set.Namespace, Name: set.Name + "-" + id,
+		Owner: *metav1.NewControllerRef(set, kruisev1beta1.GroupVersion.WithKind("CloneSet")),
+		Labels: map[string]string{
+			appsv1.ControllerRevisionHashLabelKey: revision, pub.LifecycleStateKey: string(pub.LifecycleStateNormal),
+			kruisev1beta1.CloneSetInstanceIDKey: id,
+		},
+	})
+	since := metav1.NewTime(time.Unix(1_700_000_000+int64(i%977), 0))
+	pod.UID, pod.ResourceVersion, pod.CreationTimestamp = types.UID("pod-"+id), "1", since
+	pod.Spec.NodeName = fmt.Sprintf("node-%d", i%100)
+	pod.Status.Phase = corev1.PodRunning
+	for _, kind := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodReady, pub.InPlaceUpdateReady} {
+		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: since})
+	}
+	for _, c := range pod.Spec.Containers {
+		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{Name: c.Name, Image: c.Image, ImageID: c.Image, Ready: true})
+	}
+	return pod
+}
+
+// plans reports what one plan takes, and what it allocates for each Pod.
+func plans(b *testing.B, s cloneset.Snapshot) {
+	b.Helper()
+	b.ReportAllocs()
+	for b.Loop() {
+		pass := cloneset.Look(s)
+		pass.Plan()
+		pass.Status(plan.Outcome{})
+	}
+	b.ReportMetric(many, "Pods/op")
+}
+
+func BenchmarkPlan(b *testing.B) {
+	for _, bc := range []struct {
+		name   string
+		set    *builder
+		change func(*kruisev1beta1.CloneSet)
+	}{
+		{name: "nothing to do", set: MakeCloneSet("web").Replicas(many)},
+		{name: "in place, one of a hundred at a time", set: MakeCloneSet("web").Replicas(many).InPlaceIfPossible().MaxUnavailable("1%"), change: newImage},
+		{name: "in place, all at once", set: MakeCloneSet("web").Replicas(many).InPlaceIfPossible().MaxUnavailable("100%"), change: newImage},
+		{name: "recreate, one of a hundred at a time", set: MakeCloneSet("web").Replicas(many).MaxUnavailable("1%"), change: newImage},
+		{name: "scale in by half", set: MakeCloneSet("web").Replicas(many), change: func(set *kruisev1beta1.CloneSet) { *set.Spec.Replicas = many / 2 }},
+		{name: "scale out by half", set: MakeCloneSet("web").Replicas(many), change: func(set *kruisev1beta1.CloneSet) { *set.Spec.Replicas = many * 3 / 2 }},
+	} {
+		b.Run(bc.name, func(b *testing.B) {
+			s := crowd(b, bc.set.Obj())
+			if bc.change != nil {
+				bc.change(s.Set)
+				s.Set.Generation++
+				if cloneset.Plan(s).Actions[0].Phase == plan.PhaseRevision {
+					keepRevisions(b, &s)
+				}
+			}
+			for i := range 500 {
+				s.FreshIDs = append(s.FreshIDs, fmt.Sprintf("n%04d", i))
+			}
+			plans(b, s)
+		})
+	}
+}
+
+func newImage(set *kruisev1beta1.CloneSet) { set.Spec.Template.Spec.Containers[0].Image += "-next" }
+
+func BenchmarkFacts(b *testing.B) {
+	set := MakeCloneSet("web").Obj()
+	set.UID = "set"
+	pod := servingPod(set, "web-1", 1)
+	pod.Annotations = map[string]string{pub.InPlaceUpdateStateKey: `{"revision":"web-1","updateTimestamp":"2026-01-01T00:00:00Z","lastContainerStatuses":{"main":{"imageID":"a"}}}`}
+	b.ReportAllocs()
+	for b.Loop() {
+		pods.Read(pod)
+	}
+}
