@@ -70,6 +70,9 @@ func (v *Validator) judge(ctx context.Context, req admission.Request, old, updat
 	if old != nil {
 		warnings = append(warnings, warn(old, updated)...)
 	}
+	for _, warning := range warnOfOrder(old, updated) {
+		warnings = append(warnings, fieldIn(req, warning))
+	}
 	if isAlpha(req) {
 		warnings = append(warnings, warnOfAnnotations(old, updated)...)
 	}

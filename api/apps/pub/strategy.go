@@ -37,6 +37,7 @@ type UpdatePriorityWeightTerm struct {
 	Weight int32 `json:"weight"`
 	// MatchSelector selects Pods by their labels.
 	// +kubebuilder:validation:XValidation:rule="(has(self.matchLabels) && size(self.matchLabels) > 0) || (has(self.matchExpressions) && size(self.matchExpressions) > 0)",message="matchSelector must not be empty, else it gives every Pod the same weight: add matchLabels or matchExpressions"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, (e.operator == 'In' || e.operator == 'NotIn') == (has(e.values) && size(e.values) > 0))",message="matchSelector.matchExpressions must have values with In and NotIn, and none with Exists and DoesNotExist: correct the selector, or nobody gets this weight"
 	MatchSelector metav1.LabelSelector `json:"matchSelector"`
 }
 

@@ -62,6 +62,7 @@ func countCarriers(all []*pods.Facts, term pub.UpdateScatterTerm) int {
 
 // scatterBy spreads the Pods that carry one label. The last of them comes at the very end; the others alternate in groups with the Pods that do
 // not carry it.
+// COMPAT: where only one Pod of a kind is left, it stays where the order before has put it.
 //
 //	nothing is updated yet; three of nine Pods carry the label, M, and six do not, u
 //	 => one M is kept for the end; 2 M and 6 u make min(2, 6) = 2 groups of 2/2 M and 6/2 u: M u u u  M u u u  M
