@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/lru"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -43,6 +44,8 @@ type Reconciler struct {
 	inflight *inflight.Tracker
 	reader   *observe.Reader
 	reporter *report.Reporter
+	// encoded are the revisions of templates, by the UID of their sets.
+	encoded *lru.Cache
 }
 
 // Options are the settings of this kind.
@@ -58,6 +61,7 @@ func Register(ctx context.Context, room *register.Room, o Options) error {
 	r := &Reconciler{
 		client: room.Manager.GetClient(), room: room, hands: room.Hands("cloneset-controller"), policy: o.Policy,
 		inflight: room.Inflight, reader: room.Reader, reporter: room.Reporter,
+		encoded: lru.New(4096),
 	}
 	if err := room.Track(ctx, &kruisev1beta1.CloneSet{}); err != nil {
 		return err

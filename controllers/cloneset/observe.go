@@ -7,6 +7,9 @@ import (
 	"context"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/utils/ptr"
+
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/loop/observe"
 	"github.com/keelson/keelson/controllers/plan/pods"
@@ -26,19 +29,49 @@ func (r *Reconciler) observe(ctx context.Context, set *kruisev1beta1.CloneSet, s
 	if s.Revisions, err = r.reader.Revisions(ctx, owner, source); err != nil {
 		return Snapshot{}, err
 	}
+	// A plan that cannot encode the template says so itself.
+	s.Wanted = r.wanted(set)
 	s.FreshIDs = r.freshIDs(set, s.Pods)
 	return s, nil
 }
 
-// freshIDs draws enough IDs for whatever a plan may create: as many as replicas and surge together can miss.
-func (r *Reconciler) freshIDs(set *kruisev1beta1.CloneSet, all []*pods.Facts) []string {
-	taken := make(map[string]bool, len(all))
-	active := 0
-	for _, f := range all {
-		taken[f.Pod.Labels[kruisev1beta1.CloneSetInstanceIDKey]] = true
-		if f.IsActive() && !f.IsPreparingDelete() {
-			active++
+// encoded is the revision of a set's template, and of what it was made.
+type encoded struct {
+	generation int64
+	collisions int32
+	revision   *appsv1.ControllerRevision
+}
+
+// wanted encodes the template once for each generation of a set; nil when it cannot be encoded.
+func (r *Reconciler) wanted(set *kruisev1beta1.CloneSet) *appsv1.ControllerRevision {
+	collisions := ptr.Deref(set.Status.CollisionCount, 0)
+	if known, found := r.encoded.Get(set.UID); found {
+		if e := known.(encoded); e.generation == set.Generation && e.collisions == collisions {
+			return e.revision
 		}
 	}
-	return r.reader.FreshIDs(set.UID, 2*replicasOf(set)+1-active, taken)
+	rev, err := Wanted(set)
+	if err != nil {
+		return nil
+	}
+	r.encoded.Add(set.UID, encoded{generation: set.Generation, collisions: collisions, revision: rev})
+	return rev
+}
+
+// freshIDs draws as many IDs as Pods may be missing, replicas and surge together. Without any missing it costs nothing.
+func (r *Reconciler) freshIDs(set *kruisev1beta1.CloneSet, all []*pods.Facts) []string {
+	missing := mostPods(set)
+	for _, f := range all {
+		if f.IsActive() && !f.IsPreparingDelete() {
+			missing--
+		}
+	}
+	if missing <= 0 {
+		return nil
+	}
+	taken := make(map[string]bool, len(all))
+	for _, f := range all {
+		taken[f.Pod.Labels[kruisev1beta1.CloneSetInstanceIDKey]] = true
+	}
+	return r.reader.FreshIDs(set.UID, missing, taken)
 }

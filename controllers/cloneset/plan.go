@@ -21,6 +21,8 @@ type Snapshot struct {
 	Pods []*pods.Facts
 	// Revisions are the ControllerRevisions that the set controls, in any order. They are shared with the cache.
 	Revisions []*appsv1.ControllerRevision
+	// Wanted is the revision of the template as it is now; nil lets the plan encode it.
+	Wanted *appsv1.ControllerRevision
 	// FreshIDs are unused instance IDs for new Pods; no more Pods than this are created at once.
 	FreshIDs []string
 	// Policy holds the feature gates.

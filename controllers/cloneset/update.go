@@ -101,6 +101,10 @@ func (v *view) restoreImages(p *inplace.Patch, f *pods.Facts) {
 	p.Remember(f, spec)
 }
 
+// updatesPerPass is how many updates one pass begins. The events of these bring the next pass, which ends what has restarted before it begins more: a Pod that
+// could serve again must not wait until all others have been drained.
+const updatesPerPass = 100
+
 // update brings Pods to the revision that the partition gives them, as many as may be unavailable.
 func (v *view) update(d *plan.Decision) {
 	if v.isOnDelete() || v.strategy.Paused {
@@ -116,8 +120,11 @@ func (v *view) update(d *plan.Decision) {
 	}
 	budget := v.updateBudget(counts.UpdateMaxUnavailable, to)
 	candidates := v.candidates(to)
-	isLimited := false
+	isLimited, begun := false, len(d.Actions)
 	for _, f := range candidates[:min(number, len(candidates))] {
+		if len(d.Actions)-begun >= updatesPerPass {
+			break
+		}
 		if budget.isSpent() {
 			isLimited = true
 			break

@@ -39,8 +39,11 @@ type view struct {
 	// touched are the Pods that an action of this plan writes to: no other action may.
 	touched map[types.UID]bool
 	// diffs caches inplace.Diff by the revision that a Pod comes from.
-	diffs map[string]difference
+	diffs map[route]difference
 }
+
+// route is from which revision, as a Pod's label names it, to which a Pod is brought.
+type route struct{ from, to string }
 
 type difference struct {
 	spec    inplace.Spec
@@ -54,7 +57,7 @@ func look(s Snapshot) (*view, error) {
 		hooks:    lifecycle.Hooks{Lifecycle: s.Set.Spec.Lifecycle},
 		clock:    order.Clock{MinReadySeconds: s.Set.Spec.MinReadySeconds, Now: s.Now},
 		touched:  map[types.UID]bool{},
-		diffs:    map[string]difference{},
+		diffs:    map[route]difference{},
 		history:  slices.Clone(s.Revisions),
 	}
 	if rolling := s.Set.Spec.UpdateStrategy.RollingUpdate; rolling != nil {
@@ -68,9 +71,11 @@ func look(s Snapshot) (*view, error) {
 		return nil, err
 	}
 	revision.Sort(v.history)
-	wanted, err := revision.New(v.revisionOwner())
-	if err != nil {
-		return nil, err
+	wanted := s.Wanted
+	if wanted == nil {
+		if wanted, err = Wanted(s.Set); err != nil {
+			return nil, err
+		}
 	}
 	v.choice = revision.Choose(v.history, wanted, s.Set.Status.CurrentRevision)
 	for _, f := range s.Pods {
@@ -121,6 +126,20 @@ func (v *view) resolveLimits() (rollout.Limits, error) {
 	return l, nil
 }
 
+// mostPods is how many Pods a set may have at most, its surge included.
+func mostPods(set *kruisev1beta1.CloneSet) int {
+	replicas := replicasOf(set)
+	rolling := set.Spec.UpdateStrategy.RollingUpdate
+	if rolling == nil {
+		return replicas
+	}
+	surge, err := rollout.Scaled(rolling.MaxSurge, intstr.FromInt32(0), replicas, rollout.Up)
+	if err != nil {
+		return replicas
+	}
+	return replicas + surge
+}
+
 func replicasOf(set *kruisev1beta1.CloneSet) int {
 	if set.Spec.Replicas == nil {
 		return 1
@@ -128,14 +147,17 @@ func replicasOf(set *kruisev1beta1.CloneSet) int {
 	return max(int(*set.Spec.Replicas), 0)
 }
 
-func (v *view) owner() metav1.OwnerReference {
-	return *metav1.NewControllerRef(v.Set, kruisev1beta1.GroupVersion.WithKind("CloneSet"))
+func (v *view) owner() metav1.OwnerReference { return ownerReference(v.Set) }
+
+func ownerReference(set *kruisev1beta1.CloneSet) metav1.OwnerReference {
+	return *metav1.NewControllerRef(set, kruisev1beta1.GroupVersion.WithKind("CloneSet"))
 }
 
-func (v *view) revisionOwner() revision.Owner {
-	return revision.Owner{
-		Object: v.Set, Reference: v.owner(), Template: &v.Set.Spec.Template, CollisionCount: v.Set.Status.CollisionCount,
-	}
+// Wanted is the revision of a set's template as it is now. It fails when the template cannot be encoded.
+func Wanted(set *kruisev1beta1.CloneSet) (*appsv1.ControllerRevision, error) {
+	return revision.New(revision.Owner{
+		Object: set, Reference: ownerReference(set), Template: &set.Spec.Template, CollisionCount: set.Status.CollisionCount,
+	})
 }
 
 // isUpdated says that a Pod carries the update revision.
@@ -164,7 +186,7 @@ func (v *view) patch(d *plan.Decision, f *pods.Facts, a plan.Action) {
 
 // difference is what leads a Pod from its revision to another.
 func (v *view) difference(f *pods.Facts, to *appsv1.ControllerRevision) difference {
-	key := f.Revision + "\x00" + to.Name
+	key := route{from: f.Revision, to: to.Name}
 	if found, ok := v.diffs[key]; ok {
 		return found
 	}

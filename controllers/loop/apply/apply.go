@@ -11,7 +11,6 @@ package apply
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -113,7 +112,8 @@ func (h *Hands) create(ctx context.Context, owner Owner, creations []plan.Action
 	if len(creations) == 0 {
 		return
 	}
-	size, isRefused := h.batches.size(owner.GetUID()), false
+	of := family{owner: owner.GetUID(), kind: KindOf(creations[0].Object)}
+	size, isRefused := h.batches.size(of), false
 	for len(creations) > 0 {
 		batch := creations[:min(size, len(creations))]
 		creations = creations[len(batch):]
@@ -126,7 +126,7 @@ func (h *Hands) create(ctx context.Context, owner Owner, creations []plan.Action
 			size *= 2
 		}
 	}
-	h.batches.remember(owner.GetUID(), size)
+	h.batches.remember(of, size)
 }
 
 // performBatch performs actions at once and returns how many failed.
@@ -237,7 +237,10 @@ func (h *Hands) patch(ctx context.Context, owner Owner, a plan.Action) error {
 		if err != nil {
 			return fmt.Errorf("patching %s: %w", a.Object.GetName(), err)
 		}
-		object := bare(a.Object)
+		object, err := h.answer(a.Object)
+		if err != nil {
+			return fmt.Errorf("patching %s: %w", a.Object.GetName(), err)
+		}
 		patch := client.RawPatch(types.StrategicMergePatchType, body)
 		if change.Subresource == "" {
 			err = h.Client.Patch(ctx, object, patch)
@@ -248,33 +251,20 @@ func (h *Hands) patch(ctx context.Context, owner Owner, a plan.Action) error {
 			return fmt.Errorf("patching %s: %w", a.Object.GetName(), err)
 		}
 		version = object.GetResourceVersion()
-		h.wrote(owner, object)
+		h.Inflight.Wrote(owner.GetUID(), KindOf(a.Object), version)
 	}
 	return nil
 }
 
-// locked adds the optimistic lock to a patch: the UID, and the version unless it is empty.
-func locked(patch []byte, uid types.UID, version string) ([]byte, error) {
-	var body map[string]json.RawMessage
-	if err := json.Unmarshal(patch, &body); err != nil {
-		return nil, fmt.Errorf("reading the patch: %w", err)
-	}
-	metadata := map[string]any{}
-	if raw, found := body["metadata"]; found {
-		if err := json.Unmarshal(raw, &metadata); err != nil {
-			return nil, fmt.Errorf("reading the patch: %w", err)
-		}
-	}
-	metadata["uid"] = uid
-	if version != "" {
-		metadata["resourceVersion"] = version
-	}
-	raw, err := json.Marshal(metadata)
+// answer is what the API server answers a patch with: the metadata. The rest would be sent and decoded for nothing.
+func (h *Hands) answer(object plan.Object) (*metav1.PartialObjectMetadata, error) {
+	kind, err := h.Client.GroupVersionKindFor(object)
 	if err != nil {
-		return nil, fmt.Errorf("encoding the patch: %w", err)
+		return nil, err
 	}
-	body["metadata"] = raw
-	return json.Marshal(body)
+	target := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: object.GetName(), Namespace: object.GetNamespace()}}
+	target.SetGroupVersionKind(kind)
+	return target, nil
 }
 
 func (h *Hands) wrote(owner Owner, object client.Object) {

@@ -6,6 +6,8 @@ package apply
 import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/lru"
+
+	"github.com/keelson/keelson/controllers/loop/inflight"
 )
 
 // batches remembers how many creations of an owner went well at once: 1 at first, then 2, 4 and so on up to all writers, and 1 again after a refusal. For example
@@ -18,12 +20,18 @@ func newBatches() batches {
 	return batches{cache: lru.New(owners)}
 }
 
+// family is what sizes are remembered of: that one kind is taken says nothing of another.
+type family struct {
+	owner types.UID
+	kind  inflight.Kind
+}
+
 // size is how many creations to begin with.
-func (b batches) size(owner types.UID) int {
-	if known, found := b.cache.Get(owner); found {
+func (b batches) size(of family) int {
+	if known, found := b.cache.Get(of); found {
 		return known.(int)
 	}
 	return 1
 }
 
-func (b batches) remember(owner types.UID, size int) { b.cache.Add(owner, min(size, writers)) }
+func (b batches) remember(of family, size int) { b.cache.Add(of, min(size, writers)) }

@@ -39,6 +39,10 @@ func TestLocked(t *testing.T) {
 		"metadata is kept": {
 			patch: `{"metadata":{"labels":{"a":null}}}`, want: `{"metadata":{"labels":{"a":null},"uid":"u","resourceVersion":"7"}}`,
 		},
+		"empty metadata is filled":               {patch: `{"metadata":{}}`, want: `{"metadata":{"uid":"u","resourceVersion":"7"}}`},
+		"an empty patch is a lock":               {patch: `{}`, want: `{"metadata":{"uid":"u","resourceVersion":"7"}}`},
+		"metadata may come last":                 {patch: `{"data":1,"metadata":{"labels":{"a":"b"}}}`, want: `{"data":1,"metadata":{"labels":{"a":"b"},"uid":"u","resourceVersion":"7"}}`},
+		"metadata deeper down is something else": {patch: `{"spec":{"metadata":1}}`, want: `{"metadata":{"uid":"u","resourceVersion":"7"},"spec":{"metadata":1}}`},
 		"large numbers stay as they are": {
 			patch: `{"revision":9007199254740993}`, want: `{"metadata":{"uid":"u","resourceVersion":"7"},"revision":9007199254740993}`,
 		},

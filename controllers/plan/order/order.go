@@ -25,25 +25,11 @@ type Clock struct {
 // COMPAT: not scheduled, pending, unavailable and not ready Pods go first, then a low deletion cost, a crowded place, a recent
 // readiness, many restarts and a recent creation.
 func ForDelete(all []*pods.Facts, spread Spread, clock Clock) {
-	type ranked struct {
-		*pods.Facts
-		rank float64
-	}
-	line := make([]ranked, len(all))
-	for i, f := range all {
-		line[i] = ranked{Facts: f, rank: spread.Rank(f)}
-	}
-	slices.SortStableFunc(line, func(a, b ranked) int {
-		return firstNonZero(
-			compareHealth(a.Facts, b.Facts, clock),
-			cmp.Compare(a.DeletionCost, b.DeletionCost),
-			cmp.Compare(b.rank, a.rank),
-			compareAge(a.Facts, b.Facts),
-		)
-	})
+	line := lineUp(all, clock)
 	for i := range line {
-		all[i] = line[i].Facts
+		line[i].cost, line[i].crowd = all[i].DeletionCost, spread.Rank(all[i])
 	}
+	sortLine(line, all)
 }
 
 // Strategy is what a user says about the order of an update; the zero value says nothing.
@@ -57,9 +43,7 @@ type Strategy struct {
 // update among them.
 // COMPAT: unlike in a deletion, neither the deletion cost nor the place matters.
 func ForUpdate(candidates, all []*pods.Facts, s Strategy, clock Clock) []*pods.Facts {
-	slices.SortStableFunc(candidates, func(a, b *pods.Facts) int {
-		return firstNonZero(compareHealth(a, b, clock), compareAge(a, b))
-	})
+	sortLine(lineUp(candidates, clock), candidates)
 	Prioritize(candidates, s.Priority)
 	candidates = Scatter(candidates, all, s.Scatter)
 	slices.SortStableFunc(candidates, func(a, b *pods.Facts) int {
@@ -68,31 +52,72 @@ func ForUpdate(candidates, all []*pods.Facts, s Strategy, clock Clock) []*pods.F
 	return candidates
 }
 
-// compareHealth puts the Pod that serves less first.
-func compareHealth(a, b *pods.Facts, clock Clock) int {
-	return firstNonZero(
-		falseFirst(a.Scheduled, b.Scheduled),
-		cmp.Compare(phaseRank(a), phaseRank(b)),
-		falseFirst(a.IsAvailable(clock.MinReadySeconds, clock.Now), b.IsAvailable(clock.MinReadySeconds, clock.Now)),
-		falseFirst(a.Ready, b.Ready),
-	)
+// place is what decides a Pod's place in the line, in this order; it is computed once for each Pod and compared many times.
+type place struct {
+	// health is lower for a Pod that serves less.
+	health int
+	cost   int32
+	crowd  float64
+	// since is when the Pod became ready, in nanoseconds; zero when it is not ready.
+	since    int64
+	restarts int32
+	created  int64
+	*pods.Facts
 }
 
-func compareAge(a, b *pods.Facts) int {
-	return firstNonZero(
-		compareReadySince(a, b),
-		cmp.Compare(b.Restarts, a.Restarts),
-		b.Pod.CreationTimestamp.Compare(a.Pod.CreationTimestamp.Time),
-		strings.Compare(a.Pod.Name, b.Pod.Name),
-	)
-}
-
-// compareReadySince puts the Pod that has been ready for a shorter time first; it says nothing where one is not ready.
-func compareReadySince(a, b *pods.Facts) int {
-	if !a.Ready || !b.Ready {
-		return 0
+func lineUp(all []*pods.Facts, clock Clock) []place {
+	line := make([]place, len(all))
+	for i, f := range all {
+		p := place{health: health(f, clock), restarts: f.Restarts, created: f.Pod.CreationTimestamp.Unix(), Facts: f}
+		if f.Ready {
+			p.since = f.ReadySince.UnixNano()
+		}
+		line[i] = p
 	}
-	return b.ReadySince.Compare(a.ReadySince)
+	return line
+}
+
+// sortLine sorts a line, and writes the Pods back in its order. Names differ, so the order is the same every time.
+func sortLine(line []place, into []*pods.Facts) {
+	slices.SortFunc(line, func(a, b place) int {
+		switch {
+		case a.health != b.health:
+			return cmp.Compare(a.health, b.health)
+		case a.cost != b.cost:
+			return cmp.Compare(a.cost, b.cost)
+		case a.crowd != b.crowd:
+			return cmp.Compare(b.crowd, a.crowd)
+		case a.since != b.since:
+			return cmp.Compare(b.since, a.since)
+		case a.restarts != b.restarts:
+			return cmp.Compare(b.restarts, a.restarts)
+		case a.created != b.created:
+			return cmp.Compare(b.created, a.created)
+		default:
+			return strings.Compare(a.Pod.Name, b.Pod.Name)
+		}
+	})
+	for i := range line {
+		into[i] = line[i].Facts
+	}
+}
+
+// health ranks a Pod by what is worse first: no node, then a phase before Running, then not available, then not ready. For example a running Pod with a node
+// that is ready and not available yet has ((3 + 2)*2 + 0)*2 + 1 = 21, and one without a node at most 11.
+func health(f *pods.Facts, clock Clock) int {
+	h := phaseRank(f)
+	if f.Scheduled {
+		h += 3
+	}
+	h *= 2
+	if f.IsAvailable(clock.MinReadySeconds, clock.Now) {
+		h++
+	}
+	h *= 2
+	if f.Ready {
+		h++
+	}
+	return h
 }
 
 func phaseRank(f *pods.Facts) int {
@@ -115,13 +140,4 @@ func falseFirst(a, b bool) int {
 	default:
 		return -1
 	}
-}
-
-func firstNonZero(results ...int) int {
-	for _, r := range results {
-		if r != 0 {
-			return r
-		}
-	}
-	return 0
 }

@@ -100,7 +100,7 @@ func positionOf(f *pods.Facts, terms []pub.UpdatePriorityOrderTerm) position {
 //	keys [batch, tier]; values: none, batch=b-2, batch=b-10, tier=front
 //	 => none, then b-10, b-2, then front
 func comparePositions(a, b position) int {
-	return firstNonZero(
+	return cmp.Or(
 		cmp.Compare(a.level, b.level),
 		cmp.Compare(len(b.digits), len(a.digits)),
 		strings.Compare(b.digits, a.digits),
