@@ -37,6 +37,10 @@ func TestWiring(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { run(t, w) })
 	}
+	t.Run("the defaults of Kubernetes are known", func(t *testing.T) { knowsDefaults(t, w) })
+	stop()
+	t.Run("what OpenKruise left is taken over", func(t *testing.T) { takesOver(t, w) })
+	stop = w.startControllers(t)
 	t.Run("a restart of a converged system writes nothing", func(t *testing.T) { restartsQuietly(t, w, stop) })
 }
 

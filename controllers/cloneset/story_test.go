@@ -92,7 +92,7 @@ type story struct {
 
 func TestStories(t *testing.T) {
 	for _, stories := range []map[string]story{
-		scaleStories(), inPlaceStories(), updateStories(), troubleStories(), historyStories(), orderStories(), countingStories(),
+		takeOverStories(), scaleStories(), inPlaceStories(), updateStories(), troubleStories(), historyStories(), orderStories(), countingStories(),
 	} {
 		for sentence, tale := range stories {
 			t.Run(sentence, func(t *testing.T) {

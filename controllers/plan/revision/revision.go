@@ -129,14 +129,26 @@ func Sort(revisions []*appsv1.ControllerRevision) {
 	})
 }
 
-// isEqual compares what two revisions mean: the bytes, or the decoded templates where an older writer spelled them differently.
-func isEqual(a, b *appsv1.ControllerRevision) bool {
-	if bytes.Equal(a.Data.Raw, b.Data.Raw) {
-		return true
+// sameAs says of other revisions whether they mean the same as one: the bytes are equal, or the templates that they decode to make the same Pods. An older
+// writer spells a template differently: in another order, with nulls, or with Kubernetes' defaults written out.
+func sameAs(wanted *appsv1.ControllerRevision) func(*appsv1.ControllerRevision) bool {
+	var meant *corev1.PodTemplateSpec
+	return func(rev *appsv1.ControllerRevision) bool {
+		if bytes.Equal(rev.Data.Raw, wanted.Data.Raw) {
+			return true
+		}
+		found, err := Template(rev)
+		if err != nil {
+			return false
+		}
+		if meant == nil {
+			if meant, err = Template(wanted); err != nil {
+				return false
+			}
+			meant = Normal(meant)
+		}
+		return equality.Semantic.DeepEqual(Normal(found), meant)
 	}
-	left, errLeft := Template(a)
-	right, errRight := Template(b)
-	return errLeft == nil && errRight == nil && equality.Semantic.DeepEqual(left, right)
 }
 
 // Choice says which revisions a workload is between, and what to write for that.
@@ -157,8 +169,9 @@ func Choose(sorted []*appsv1.ControllerRevision, wanted *appsv1.ControllerRevisi
 	if len(sorted) > 0 {
 		c.Number = sorted[len(sorted)-1].Revision + 1
 	}
+	isWanted := sameAs(wanted)
 	for i, rev := range slices.Backward(sorted) {
-		if !isEqual(rev, wanted) {
+		if !isWanted(rev) {
 			continue
 		}
 		c.Update, c.Create = rev, false

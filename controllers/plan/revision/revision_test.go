@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -85,12 +86,55 @@ func TestChoose(t *testing.T) {
 		assert.Same(t, v1, got.Update)
 		assert.EqualValues(t, 3, got.Number)
 	})
-	t.Run("a revision that an older writer spelled differently is recognised", func(t *testing.T) {
-		old := v2.DeepCopy()
-		old.Data.Raw = []byte(strings.Replace(string(old.Data.Raw), `"metadata":{`, `"metadata":{"creationTimestamp":null,`, 1))
-		got := revision.Choose([]*appsv1.ControllerRevision{old}, newRevision(t, "app:v2", nil), "")
-		assert.Same(t, old, got.Update)
-	})
+}
+
+func TestChooseRecognisesARevisionBySense(t *testing.T) {
+	const bytes = `{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"image":"app:v2","name":"main","resources":{}}]}}}}`
+	for name, tc := range map[string]struct {
+		// data is what somebody else wrote.
+		data string
+		want bool
+	}{
+		"the same bytes": {data: bytes, want: true},
+		"nulls of older types": {
+			data: strings.NewReplacer(`"metadata":{`, `"metadata":{"creationTimestamp":null,`, `"spec":{"containers"`, `"spec":{"volumes":null,"containers"`).Replace(bytes), want: true,
+		},
+		"another order of the fields": {
+			data: `{"spec":{"template":{"spec":{"containers":[{"name":"main","resources":{},"image":"app:v2"}]},"metadata":{"labels":{"app":"web"}},"$patch":"replace"}}}`, want: true,
+		},
+		"empty lists and maps": {
+			data: strings.Replace(bytes, `"resources":{}`, `"resources":{"limits":{}},"env":[],"args":[]`, 1), want: true,
+		},
+		"the defaults of Kubernetes": {
+			data: strings.NewReplacer(`"name":"main"`, `"name":"main","imagePullPolicy":"Always","terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"`,
+				`"spec":{"containers"`, `"spec":{"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30,"containers"`).Replace(bytes),
+			want: true,
+		},
+		"another image":              {data: strings.Replace(bytes, "v2", "v3", 1)},
+		"another pull policy":        {data: strings.Replace(bytes, `"name":"main"`, `"name":"main","imagePullPolicy":"IfNotPresent"`, 1)},
+		"another grace period":       {data: strings.Replace(bytes, `"spec":{"containers"`, `"spec":{"terminationGracePeriodSeconds":31,"containers"`, 1)},
+		"another label":              {data: strings.Replace(bytes, `"app":"web"`, `"app":"web","a":"b"`, 1)},
+		"what cannot be read at all": {data: `{"spec":{"template":[]}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old := newRevision(t, "app:v2", nil)
+			old.Name, old.Data.Raw = "web-another", []byte(tc.data)
+			got := revision.Choose([]*appsv1.ControllerRevision{old}, newRevision(t, "app:v2", nil), "")
+			assert.Equal(t, tc.want, got.Update == old)
+			assert.Equal(t, !tc.want, got.Create)
+		})
+	}
+}
+
+func TestChooseMeansTheSameQuantity(t *testing.T) {
+	wanted := template("app:v2")
+	wanted.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+	rev, err := revision.New(revision.Owner{Object: &metav1.ObjectMeta{Name: "web"}, Template: wanted})
+	require.NoError(t, err)
+	old := rev.DeepCopy()
+	old.Data.Raw = []byte(strings.Replace(string(old.Data.Raw), `"cpu":"1"`, `"cpu":"1000m"`, 1))
+	require.NotEqual(t, rev.Data.Raw, old.Data.Raw)
+	assert.Same(t, old, revision.Choose([]*appsv1.ControllerRevision{old}, rev, "").Update)
 }
 
 func TestSurplus(t *testing.T) {

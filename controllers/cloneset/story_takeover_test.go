@@ -1,0 +1,83 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset_test
+
+import (
+	"github.com/stretchr/testify/assert"
+	corev1 "k8s.io/api/core/v1"
+
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+)
+
+// takeOverStories begin where OpenKruise 1.9 stopped.
+func takeOverStories() map[string]story {
+	settled, short, halfway := inherit("settled"), inherit("short"), inherit("halfway")
+	return map[string]story{
+		"a set at rest is taken over and nothing is written": {
+			set: settled.inSim(), play: func(s *stage) { staysUntouched(s, settled) },
+		},
+		"a set with short hashes and older Pods is taken over and nothing is written": {
+			set: short.inSim(), play: func(s *stage) { staysUntouched(s, short) },
+		},
+		"a set is taken over and then replaced by the file in Git without the defaults": {
+			set: settled.inSim(), play: func(s *stage) {
+				staysUntouched(s, settled)
+				before := s.versions()
+				s.User("replaces the set by its file, which says nothing of the defaults", func(b *builder) { *b.set = *plain(b.set) })
+				s.Rest()
+				assert.Equal(s.t, before, s.versions(), "not one Pod is written to")
+			},
+		},
+		"a rollout that was left half-way goes on": {
+			set: halfway.inSim(), play: func(s *stage) {
+				halfway.onStage(s)
+				uids := s.UIDs()
+				s.Script.Scene("given seven Pods, each at another step from the image 1.10.2 to 1.10.3")
+				s.Rest()
+				assert.Equal(s.t, uids, s.UIDs(), "not one Pod is replaced")
+				assert.Equal(s.t, 7, s.Tally().UpdatedAvailable)
+				assert.Len(s.t, s.Revisions(), 2, "no revision is made")
+				for _, pod := range s.Pods() {
+					assert.EqualValues(s.t, 1, pod.Status.ContainerStatuses[0].RestartCount, "%s restarts once", pod.Name)
+				}
+			},
+		},
+	}
+}
+
+// staysUntouched lets the controllers look at what they inherit until they are at rest.
+func staysUntouched(s *stage, found *inheritance) {
+	found.onStage(s)
+	before, revisions := s.versions(), len(s.Revisions())
+	s.Script.Scene("given what OpenKruise left behind")
+	s.Rest()
+	assert.Equal(s.t, before, s.versions(), "not one Pod is written to")
+	assert.Len(s.t, s.Revisions(), revisions, "no revision is made")
+	assert.Equal(s.t, found.set.Status.UpdateRevision, s.controller.set.Status.UpdateRevision)
+}
+
+// versions are the identities and versions of all Pods by name.
+func (s *stage) versions() map[string]string {
+	found := map[string]string{}
+	for _, pod := range s.Pods() {
+		found[pod.Name] = string(pod.UID) + " " + pod.ResourceVersion
+	}
+	return found
+}
+
+// plain is the set without what Kubernetes would default.
+func plain(set *kruisev1beta1.CloneSet) *kruisev1beta1.CloneSet {
+	set = set.DeepCopy()
+	c := &set.Spec.Template.Spec.Containers[0]
+	set.Spec.Template.Spec = corev1.PodSpec{
+		TerminationGracePeriodSeconds: set.Spec.Template.Spec.TerminationGracePeriodSeconds,
+		Containers: []corev1.Container{{
+			Name: c.Name, Image: c.Image, Resources: c.Resources, Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
+			ReadinessProbe: &corev1.Probe{
+				PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Port: c.ReadinessProbe.HTTPGet.Port}},
+			},
+		}},
+	}
+	return set
+}
