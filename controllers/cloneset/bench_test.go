@@ -104,9 +104,7 @@ func BenchmarkPlan(b *testing.B) {
 			if bc.change != nil {
 				bc.change(s.Set)
 				s.Set.Generation++
-				if cloneset.Plan(s).Actions[0].Phase == plan.PhaseRevision {
-					keepRevisions(b, &s)
-				}
+				keepRevisions(b, &s)
 			}
 			for i := range 500 {
 				s.FreshIDs = append(s.FreshIDs, fmt.Sprintf("n%04d", i))

@@ -15,7 +15,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
@@ -69,9 +68,8 @@ func Register(ctx context.Context, room *register.Room, o Options) error {
 	err := ctrl.NewControllerManagedBy(room.Manager).
 		Named("cloneset").
 		For(&kruisev1beta1.CloneSet{}).
-		Watches(&corev1.Pod{}, room.OwnerOfPod(kruisev1beta1.GroupVersion.WithKind("CloneSet")), builder.WithPredicates(register.PodChanged())).
+		Watches(&corev1.Pod{}, room.OwnerOfPod(kruisev1beta1.GroupVersion.WithKind("CloneSet"), r.setsForOrphan), builder.WithPredicates(register.PodChanged())).
 		Owns(&appsv1.ControllerRevision{}).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.setsForOrphan)).
 		WithOptions(room.Options(register.Queue{Kind: "CloneSet", Workers: o.Workers})).
 		Complete(r)
 	if err != nil {
@@ -120,7 +118,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 // setsForOrphan finds the CloneSets that may want to adopt a Pod.
 func (r *Reconciler) setsForOrphan(ctx context.Context, pod client.Object) []reconcile.Request {
-	if metav1.GetControllerOfNoCopy(pod) != nil || pod.GetDeletionTimestamp() != nil || len(pod.GetLabels()) == 0 {
+	if pod.GetDeletionTimestamp() != nil || len(pod.GetLabels()) == 0 {
 		return nil
 	}
 	var list kruisev1beta1.CloneSetList

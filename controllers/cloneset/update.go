@@ -248,22 +248,36 @@ func (v *view) recreate(d *plan.Decision, f *pods.Facts) {
 
 // verdict says whether the update that is due can be made in place; nil when none is due, or none is made in place by policy.
 func (v *view) verdict() *plan.Verdict {
+	if !v.isJudged {
+		v.judged, v.isJudged = v.judge(), true
+	}
+	return v.judged
+}
+
+func (v *view) judge() *plan.Verdict {
 	switch v.strategy.PodUpdatePolicy {
 	case kruisev1beta1.InPlaceIfPossiblePodUpdatePolicyType, kruisev1beta1.InPlaceOnlyPodUpdatePolicyType:
 	default:
 		return nil
 	}
-	var found *plan.Verdict
+	if v.isOnDelete() {
+		return nil
+	}
+	var found plan.Verdict
+	isDue := false
 	for _, f := range v.active {
-		if v.isOnDelete() || v.isUpdated(f) {
+		if v.isUpdated(f) {
 			continue
 		}
-		verdict := v.difference(f, v.choice.Update).verdict
-		if found = &verdict; !verdict.OK {
+		found, isDue = v.difference(f, v.choice.Update).verdict, true
+		if !found.OK {
 			break
 		}
 	}
-	return found
+	if !isDue {
+		return nil
+	}
+	return &found
 }
 
 // explain tells why an update cannot be made in place, once for each cause: the condition of the last pass says what was told already.

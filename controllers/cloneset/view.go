@@ -40,6 +40,9 @@ type view struct {
 	touched map[types.UID]bool
 	// diffs caches inplace.Diff by the revision that a Pod comes from.
 	diffs map[route]difference
+	// judged is the verdict on the update that is due, once it has been asked for.
+	judged   *plan.Verdict
+	isJudged bool
 }
 
 // route is from which revision, as a Pod's label names it, to which a Pod is brought.

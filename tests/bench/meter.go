@@ -87,7 +87,9 @@ func readGauges(ctx context.Context) (gauges, error) {
 	if err != nil {
 		return g, fmt.Errorf("reading metrics: %w", err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	// Compressing them would cost whom we measure.
+	plain := http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
+	response, err := plain.Do(request)
 	if err != nil {
 		return g, fmt.Errorf("reading metrics: %w", err)
 	}
@@ -164,7 +166,7 @@ func begin(ctx context.Context, log *auditLog, s subject, p process) (*meter, er
 	return m, nil
 }
 
-// watchDepth looks at the length of the work queue twice a second.
+// watchDepth looks at the length of the work queue every two seconds; more often would cost whom we measure.
 func (m *meter) watchDepth(ctx context.Context) {
 	highest := 0.0
 	for ctx.Err() == nil {
@@ -173,7 +175,7 @@ func (m *meter) watchDepth(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(2 * time.Second):
 		}
 	}
 	m.depth <- highest

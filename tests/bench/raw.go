@@ -30,8 +30,10 @@ const workers = 32
 type raw struct {
 	client  kubernetes.Interface
 	witness *witness
-	made    int
-	names   []string
+	// owner controls its Pods: a Pod without one is looked at by everybody who may adopt it.
+	owner metav1.OwnerReference
+	made  int
+	names []string
 }
 
 func (r *raw) name() string       { return "raw" }
@@ -74,7 +76,7 @@ func (r *raw) delete(ctx context.Context, name string) error {
 func (r *raw) add(ctx context.Context, name, image string) error {
 	t := template("raw")
 	pod := &corev1.Pod{ObjectMeta: t.ObjectMeta, Spec: t.Spec}
-	pod.Name, pod.Spec.Containers[0].Image = name, image
+	pod.Name, pod.Spec.Containers[0].Image, pod.OwnerReferences = name, image, []metav1.OwnerReference{r.owner}
 	pod.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: pub.InPlaceUpdateReady}}
 	if _, err := r.client.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 		return err
@@ -137,7 +139,9 @@ func (r *raw) update(ctx context.Context, c change) error {
 	})
 	left := make(chan struct{}, len(r.names))
 	for range workers {
-		group.Go(func() error { return r.work(ctx, pipeline{todo: todo, restarted: restarted, seats: seats, left: left, image: c.image}) })
+		group.Go(func() error {
+			return r.work(ctx, pipeline{todo: todo, restarted: restarted, seats: seats, left: left, image: c.image})
+		})
 	}
 	return group.Wait()
 }

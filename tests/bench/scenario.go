@@ -195,21 +195,17 @@ func (b *bench) stormed(ctx context.Context) error {
 	const strangers, changes = 20, 100
 	return b.converged(ctx, func(ctx context.Context, s subject) error {
 		pods := b.core.CoreV1().Pods(namespace)
-		owner, err := b.core.CoreV1().ServiceAccounts(namespace).Get(ctx, "raw", metav1.GetOptions{})
-		if err != nil {
-			return fmt.Errorf("finding an owner for strangers: %w", err)
-		}
 		for i := range strangers {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("stranger-%d", i), Labels: map[string]string{"app": "stranger"}}, Spec: template("").Spec}
 			pod.Spec.SchedulerName = "nobody"
 			if i%2 == 0 {
-				pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ServiceAccount", Name: owner.Name, UID: owner.UID, Controller: new(true)}}
+				pod.OwnerReferences = []metav1.OwnerReference{b.stranger}
 			}
 			if _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 				return fmt.Errorf("creating a stranger: %w", err)
 			}
 		}
-		err = b.measure(ctx, s, action{scenario: storm, pods: b.pods, do: func(ctx context.Context) error {
+		err := b.measure(ctx, s, action{scenario: storm, pods: b.pods, do: func(ctx context.Context) error {
 			var names []string
 			for i := range strangers * changes {
 				names = append(names, fmt.Sprintf("%d", i))

@@ -34,9 +34,11 @@ type bench struct {
 	log       *auditLog
 	subjects  []subject
 	processes map[string]int
-	results   results
-	round     int
-	progress  io.Writer
+	// stranger is an owner of Pods that no controller here knows.
+	stranger metav1.OwnerReference
+	results  results
+	round    int
+	progress io.Writer
 }
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.progress, format+"\n", args...) }
@@ -115,6 +117,11 @@ func (b *bench) prepare(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return err
 	}
+	account, err := b.core.CoreV1().ServiceAccounts(namespace).Get(ctx, "raw", metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("finding the user of the bare client: %w", err)
+	}
+	b.stranger = metav1.OwnerReference{APIVersion: "v1", Kind: "ServiceAccount", Name: account.Name, UID: account.UID, Controller: new(true)}
 	// The bare client is limited by the API server in the same way as the others, which an administrator is not.
 	bare := rest.AnonymousClientConfig(binary(config))
 	bare.BearerToken = token
@@ -125,7 +132,7 @@ func (b *bench) prepare(ctx context.Context, config *rest.Config) error {
 	if b.witness, err = newWitness(ctx, b.core); err != nil {
 		return err
 	}
-	b.subjects = []subject{&raw{client: writer, witness: b.witness}, deployments(objects), ours(objects)}
+	b.subjects = []subject{&raw{client: writer, witness: b.witness, owner: b.stranger}, deployments(objects), ours(objects)}
 	return nil
 }
 

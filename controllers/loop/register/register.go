@@ -164,11 +164,18 @@ const (
 	batchAtMost = 200 * time.Millisecond
 )
 
-// OwnerOfPod wakes the owner of a Pod, if it is of this kind. What an informer lists at the start waits behind what changes.
-func (r *Room) OwnerOfPod(kind schema.GroupVersionKind) handler.EventHandler {
-	wake := func(object client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+// OwnerOfPod wakes the owner of a Pod, if it is of this kind, and those who may adopt a Pod that has none. What an informer lists at the start waits behind what
+// changes.
+func (r *Room) OwnerOfPod(kind schema.GroupVersionKind, adopters handler.MapFunc) handler.EventHandler {
+	wake := func(ctx context.Context, object client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		owner := metav1.GetControllerOfNoCopy(object)
-		if owner == nil || owner.Kind != kind.Kind {
+		if owner == nil {
+			for _, request := range adopters(ctx, object) {
+				q.Add(request)
+			}
+			return
+		}
+		if owner.Kind != kind.Kind {
 			return
 		}
 		if group, err := schema.ParseGroupVersion(owner.APIVersion); err != nil || group.Group != kind.Group {
@@ -178,18 +185,18 @@ func (r *Room) OwnerOfPod(kind schema.GroupVersionKind) handler.EventHandler {
 		q.AddAfter(request, min(time.Duration(r.Reader.Size(owner.UID))*batchPerPod, batchAtMost))
 	}
 	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			wake(e.Object, q)
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			wake(ctx, e.Object, q)
 		},
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			// Whoever lost the Pod is woken as well.
 			if !equality.Semantic.DeepEqual(e.ObjectOld.GetOwnerReferences(), e.ObjectNew.GetOwnerReferences()) {
-				wake(e.ObjectOld, q)
+				wake(ctx, e.ObjectOld, q)
 			}
-			wake(e.ObjectNew, q)
+			wake(ctx, e.ObjectNew, q)
 		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			wake(e.Object, q)
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			wake(ctx, e.Object, q)
 		},
 	}
 }
