@@ -121,6 +121,7 @@ func (f *flags) resolveGates(list, dir string) error {
 		ShortHash:               set.Enabled(gates.CloneSetShortHash),
 		PartitionRollback:       set.Enabled(gates.CloneSetPartitionRollback),
 		PreparingUpdateAsUpdate: set.Enabled(gates.PreparingUpdateAsUpdate),
+		RecreateOnClaimChange:   set.Enabled(gates.RecreatePodWhenChangeVCTInCloneSetGate),
 		ExcludePreparingDelete:  f.excludePreparingDelete,
 	}
 	return nil

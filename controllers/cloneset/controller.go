@@ -31,6 +31,7 @@ import (
 // +kubebuilder:rbac:groups=apps.kruise.io,resources=clonesets/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -70,6 +71,7 @@ func Register(ctx context.Context, room *register.Room, o Options) error {
 		For(&kruisev1beta1.CloneSet{}).
 		Watches(&corev1.Pod{}, room.OwnerOfPod(kruisev1beta1.GroupVersion.WithKind("CloneSet"), r.setsForOrphan), builder.WithPredicates(register.PodChanged())).
 		Owns(&appsv1.ControllerRevision{}).
+		Owns(&corev1.PersistentVolumeClaim{}, builder.WithPredicates(register.ClaimChanged())).
 		WithOptions(room.Options(register.Queue{Kind: "CloneSet", Workers: o.Workers})).
 		Complete(r)
 	if err != nil {

@@ -50,6 +50,18 @@ func deleteFailed(pod string) plan.Event {
 	return warning(eventFailedDelete, "failed to delete pod %s", pod)
 }
 
+func createClaimFailed(claim string) plan.Event {
+	return warning(eventFailedCreate, "failed to create pvc %s", claim)
+}
+
+func deletedClaim(claim string) plan.Event {
+	return normal(eventSuccessfulDelete, "succeed to delete pvc %s", claim)
+}
+
+func deleteClaimFailed(claim string) plan.Event {
+	return warning(eventFailedDelete, "failed to delete pvc %s", claim)
+}
+
 func updatedInPlace(pod, revision string) plan.Event {
 	return normal(eventSuccessfulUpdatePodInPlace, "successfully update pod %s in-place(revision %s)", pod, revision)
 }

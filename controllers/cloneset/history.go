@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"time"
 
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/revision"
 )
@@ -17,23 +18,29 @@ const defaultRevisionHistoryLimit = 10
 // must not carry a revision that nobody can look up.
 func (v *view) keepRevision(d *plan.Decision) bool {
 	c := v.choice
-	switch {
-	case c.Create:
+	if c.Create {
 		rev := c.Update.DeepCopy()
 		rev.Revision = c.Number
 		d.Act(plan.Action{Verb: plan.Create, Phase: plan.PhaseRevision, Object: rev})
 		return true
-	case c.Number != c.Update.Revision:
-		raw, err := json.Marshal(map[string]any{"revision": c.Number})
-		if err != nil {
-			// NOTE: a number always encodes.
-			panic(err)
-		}
-		d.Act(plan.Action{Verb: plan.Patch, Phase: plan.PhaseRevision, Object: c.Update, Changes: []plan.Change{{Patch: raw}}})
-		return true
-	default:
+	}
+	body := map[string]any{}
+	if c.Number != c.Update.Revision {
+		body["revision"] = c.Number
+	}
+	if hash := v.staleClaimsHash(); hash != "" {
+		body["metadata"] = map[string]any{"annotations": map[string]string{kruisev1beta1.CloneSetClaimTemplatesHashKey: hash}}
+	}
+	if len(body) == 0 {
 		return false
 	}
+	raw, err := json.Marshal(body)
+	if err != nil {
+		// NOTE: numbers and texts always encode.
+		panic(err)
+	}
+	d.Act(plan.Action{Verb: plan.Patch, Phase: plan.PhaseRevision, Object: c.Update, Changes: []plan.Change{{Patch: raw}}})
+	return true
 }
 
 // truncateHistory deletes the oldest revisions that no Pod has and that are beyond the limit.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
@@ -31,6 +32,16 @@ func (r *Reconciler) observe(ctx context.Context, set *kruisev1beta1.CloneSet, s
 	}
 	// A plan that cannot encode the template says so itself.
 	s.Wanted = r.wanted(set)
+	if len(set.Spec.VolumeClaimTemplates) == 0 {
+		// There are claims only where templates were removed; then the cache is good enough.
+		source = observe.FromCache
+	}
+	if s.Claims, err = r.reader.VolumeClaims(ctx, owner, source); err != nil {
+		return Snapshot{}, err
+	}
+	if s.Released, err = r.released(s); err != nil {
+		return Snapshot{}, err
+	}
 	s.FreshIDs = r.freshIDs(set, s.Pods)
 	return s, nil
 }
@@ -56,6 +67,33 @@ func (r *Reconciler) wanted(set *kruisev1beta1.CloneSet) *appsv1.ControllerRevis
 	}
 	r.encoded.Add(set.UID, encoded{generation: set.Generation, collisions: collisions, revision: rev})
 	return rev
+}
+
+// released finds the Pods of those claims whose Pod does not belong to the set any more: somebody changed its labels to look at it, and it lives on.
+func (r *Reconciler) released(s Snapshot) (map[string]*pods.Facts, error) {
+	if len(s.Claims) == 0 {
+		return nil, nil
+	}
+	asked := make(map[string]bool, len(s.Pods))
+	for _, f := range s.Pods {
+		asked[instanceOf(f)] = true
+	}
+	found := map[string]*pods.Facts{}
+	for _, claim := range s.Claims {
+		id := claim.Labels[kruisev1beta1.CloneSetInstanceIDKey]
+		if id == "" || asked[id] {
+			continue
+		}
+		asked[id] = true
+		f, err := r.reader.Pod(types.NamespacedName{Namespace: s.Set.Namespace, Name: s.Set.Name + "-" + id})
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			found[id] = f
+		}
+	}
+	return found, nil
 }
 
 // freshIDs draws as many IDs as Pods may be missing, replicas and surge together. Without any missing it costs nothing.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
@@ -23,7 +24,11 @@ type Snapshot struct {
 	Revisions []*appsv1.ControllerRevision
 	// Wanted is the revision of the template as it is now; nil lets the plan encode it.
 	Wanted *appsv1.ControllerRevision
-	// FreshIDs are unused instance IDs for new Pods; no more Pods than this are created at once.
+	// Claims are the PersistentVolumeClaims that the set controls, in any order. They are shared with the cache.
+	Claims []*corev1.PersistentVolumeClaim
+	// Released are Pods by the names that the set would give them, by instance ID, that it does not control, while it controls claims of that ID.
+	Released map[string]*pods.Facts
+	// FreshIDs are unused instance IDs for new Pods; no more Pods than this are created at once, but for those that take over claims.
 	FreshIDs []string
 	// Policy holds the feature gates.
 	Policy plan.Policy
@@ -71,6 +76,7 @@ func (p Pass) Plan() plan.Decision {
 		v.update(&d)
 		v.heal(&d)
 	}
+	v.settleClaims(&d)
 	v.truncateHistory(&d)
 	v.wake(&d)
 	return d

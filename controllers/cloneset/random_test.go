@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -87,6 +88,7 @@ func newChaos(seed uint64) *chaos {
 		world.Zones = map[string]string{"node-1": "a", "node-2": "a", "node-3": "b"}
 		(&builder{c.controller.set}).SpreadBy(corev1.LabelTopologyZone)
 	}
+	c.controller.policy.RecreateOnClaimChange = random.IntN(2) == 0
 	c.Play = sim.NewPlay(world, c.controller)
 	for range 6 {
 		c.edit()
@@ -140,11 +142,17 @@ func (c *chaos) meddle() {
 		return
 	}
 	pod := all[c.rand.IntN(len(all))]
-	switch c.rand.IntN(8) {
+	switch c.rand.IntN(9) {
 	case 5:
 		key, value := c.one("batch", "role"), c.one("1", "2", "x-3")
 		c.Script.Tell("somebody", "labels %s %s=%s", pod.Name, key, value)
 		c.Edit(pod.Name, func(p *corev1.Pod) { p.Labels[key] = value })
+	case 8:
+		if all := c.Claims(c.controller.set.UID); len(all) > 0 {
+			claim := all[c.rand.IntN(len(all))].Name
+			c.Script.Tell("somebody", "deletes claim %s", claim)
+			c.DeleteClaim(claim)
+		}
 	case 0:
 		c.Script.Tell("somebody", "deletes %s", pod.Name)
 		c.DeletePod(pod.Name)
@@ -187,9 +195,11 @@ func (c *chaos) edit() {
 }
 
 func (c *chaos) change(b *builder) string {
-	switch c.rand.IntN(16) {
+	switch c.rand.IntN(17) {
 	case 15:
 		return c.changeOrder(b)
+	case 16:
+		return c.changeVolumes(b)
 	case 0, 1:
 		n := c.rand.IntN(9)
 		b.Replicas(int32(n))
@@ -300,6 +310,24 @@ func (c *chaos) changeScaling(b *builder) string {
 	}
 }
 
+// changeVolumes changes which volumes new Pods get, and what becomes of those of others.
+func (c *chaos) changeVolumes(b *builder) string {
+	if c.rand.IntN(2) == 0 {
+		reuse := &b.set.Spec.ScaleStrategy.EnablePVCReuse
+		*reuse = !*reuse
+		return fmt.Sprintf("sets enablePVCReuse to %t", *reuse)
+	}
+	name := c.one("data", "logs")
+	templates := &b.set.Spec.VolumeClaimTemplates
+	before := len(*templates)
+	*templates = slices.DeleteFunc(slices.Clone(*templates), func(t corev1.PersistentVolumeClaim) bool { return t.Name == name })
+	if len(*templates) < before {
+		return "removes the volume claim template " + name
+	}
+	b.Volume(name)
+	return "adds the volume claim template " + name
+}
+
 func (c *chaos) changeTiming(b *builder) string {
 	switch c.rand.IntN(5) {
 	case 0:
@@ -372,6 +400,10 @@ func (c *chaos) calm() string {
 func (c *chaos) judge() string {
 	promise := c.controller.Promise(c.World)
 	tally := promise.Tally(c.Pods(), c.Now)
+	if c.losesVolume() {
+		// NOTE: somebody deleted a claim before its Pod had a node, and the template of it is gone: that Pod waits for a human.
+		return ""
+	}
 	isInPlaceOnly := c.controller.set.Spec.UpdateStrategy.RollingUpdate.PodUpdatePolicy == kruisev1beta1.InPlaceOnlyPodUpdatePolicyType
 	wantUpdated := promise.Replicas - promise.Partition
 	if (isInPlaceOnly || promise.Partition > 0) && c.keepsBroken() {
@@ -389,7 +421,29 @@ func (c *chaos) judge() string {
 	if problem := c.judgeStatus(tally); problem != "" {
 		return problem
 	}
+	if problem := c.judgeClaims(); problem != "" {
+		return problem
+	}
 	return c.judgePods()
+}
+
+// judgeClaims looks for Pods that miss their claims, and for claims that nobody needs.
+func (c *chaos) judgeClaims() string {
+	users := map[string]bool{}
+	for _, pod := range c.Pods() {
+		for _, v := range pod.Spec.Volumes {
+			users[v.PersistentVolumeClaim.ClaimName] = true
+			if c.Claim(v.PersistentVolumeClaim.ClaimName) == nil && pod.Status.Phase != corev1.PodFailed {
+				return fmt.Sprintf("at rest %s misses its claim %s", pod.Name, v.PersistentVolumeClaim.ClaimName)
+			}
+		}
+	}
+	for _, claim := range c.Claims(c.controller.set.UID) {
+		if !users[claim.Name] && !c.controller.set.Spec.ScaleStrategy.EnablePVCReuse {
+			return fmt.Sprintf("at rest nobody uses claim %s", claim.Name)
+		}
+	}
+	return ""
 }
 
 // judgeStatus compares what is told with what is.
@@ -416,6 +470,20 @@ func (c *chaos) judgeStatus(tally sim.Tally) string {
 	default:
 		return ""
 	}
+}
+
+// losesVolume says that a Pod without a node misses a claim that nobody can make any more.
+func (c *chaos) losesVolume() bool {
+	for _, pod := range c.Pods() {
+		for _, v := range pod.Spec.Volumes {
+			isTemplate := func(t corev1.PersistentVolumeClaim) bool { return t.Name == v.Name }
+			isKnown := slices.ContainsFunc(c.controller.set.Spec.VolumeClaimTemplates, isTemplate)
+			if pod.Spec.NodeName == "" && !isKnown && c.Claim(v.PersistentVolumeClaim.ClaimName) == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // keepsBroken says that there are Pods whose image cannot work.

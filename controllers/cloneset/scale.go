@@ -70,7 +70,7 @@ func (v *view) create(d *plan.Decision, counts rollout.Result) {
 		d.Note("ScaleUpLimited", fmt.Sprintf("creating %d of %d Pods: scaleStrategy.maxUnavailable is reached", counts.CreateNow, counts.Create))
 	}
 	old, err := v.template(v.choice.Current.Name)
-	for i, id := range v.FreshIDs[:min(counts.CreateNow, len(v.FreshIDs))] {
+	for i, id := range v.instanceIDs(d, counts.CreateNow) {
 		rev, template := v.choice.Update.Name, &v.Set.Spec.Template
 		if i < counts.CreateOld && err == nil {
 			rev, template = v.choice.Current.Name, old
@@ -85,9 +85,9 @@ func (v *view) create(d *plan.Decision, counts rollout.Result) {
 			Labels:      labels,
 			Annotations: map[string]string{pub.LifecycleTimestampKey: timestamp(v.Now)},
 		})
-		d.Act(plan.Action{
+		d.Act(v.withVolumes(plan.Action{
 			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, Done: createdPod(pod.Name), Failed: createFailed(pod.Name),
-		})
+		}, pod, id))
 	}
 }
 
@@ -199,7 +199,7 @@ func (v *view) delete(d *plan.Decision, f *pods.Facts) {
 		return
 	}
 	v.touched[f.Pod.UID] = true
-	d.Act(plan.Action{
+	d.Act(v.withoutVolumes(plan.Action{
 		Verb: plan.Delete, Phase: plan.PhaseScale, Object: f.Pod, Done: deletedPod(f.Pod.Name), Failed: deleteFailed(f.Pod.Name),
-	})
+	}, f))
 }

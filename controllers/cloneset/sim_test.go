@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -145,6 +146,24 @@ func (b *builder) Lifecycle(l pub.Lifecycle) *builder {
 	return b.with(func() { b.set.Spec.Lifecycle = &l })
 }
 
+// Volume adds a template for a volume of 1Gi.
+func (b *builder) Volume(name string) *builder {
+	return b.with(func() {
+		b.set.Spec.VolumeClaimTemplates = append(b.set.Spec.VolumeClaimTemplates, corev1.PersistentVolumeClaim{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec: corev1.PersistentVolumeClaimSpec{
+				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+				Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+			},
+		})
+	})
+}
+
+// ReuseVolumes keeps the claims of Pods that others delete.
+func (b *builder) ReuseVolumes() *builder {
+	return b.with(func() { b.set.Spec.ScaleStrategy.EnablePVCReuse = true })
+}
+
 // Obj is the CloneSet.
 func (b *builder) Obj() *kruisev1beta1.CloneSet { return b.set }
 
@@ -181,7 +200,7 @@ func (s *simulated) Edit(change func(*kruisev1beta1.CloneSet)) {
 
 func (s *simulated) snapshot(w *sim.World) cloneset.Snapshot {
 	snapshot := cloneset.Snapshot{
-		Set: s.set, Revisions: w.Revisions(), FreshIDs: w.FreshIDs(2*int(*s.set.Spec.Replicas) + 1), Policy: s.policy, Now: w.Now,
+		Set: s.set, Revisions: w.Revisions(), Claims: w.Claims(s.set.UID), FreshIDs: w.FreshIDs(2*int(*s.set.Spec.Replicas) + 1), Policy: s.policy, Now: w.Now,
 	}
 	for _, pod := range w.Pods() {
 		snapshot.Pods = append(snapshot.Pods, s.read(pod))
@@ -189,6 +208,7 @@ func (s *simulated) snapshot(w *sim.World) cloneset.Snapshot {
 	if s.isReversed = !s.isReversed; s.isReversed {
 		slices.Reverse(snapshot.Pods)
 		slices.Reverse(snapshot.Revisions)
+		slices.Reverse(snapshot.Claims)
 	}
 	return snapshot
 }
@@ -248,6 +268,7 @@ func (s *simulated) Promise(w *sim.World) sim.Promise {
 		p.Partition = replicas - 1
 	}
 	p.UpdateRevision, p.CurrentRevision = s.revisions(w)
+	p.ReuseVolumes = s.set.Spec.ScaleStrategy.EnablePVCReuse
 	p.ExcludePreparingDelete = s.set.Spec.ScaleStrategy.ExcludePreparingDelete
 	p.IsNamed = func(pod *corev1.Pod) bool {
 		_, isMarked := pod.Labels[kruisev1beta1.SpecifiedDeleteKey]

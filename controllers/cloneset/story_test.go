@@ -93,6 +93,7 @@ type story struct {
 func TestStories(t *testing.T) {
 	for _, stories := range []map[string]story{
 		takeOverStories(), scaleStories(), inPlaceStories(), updateStories(), troubleStories(), historyStories(), orderStories(), countingStories(),
+		claimStories(),
 	} {
 		for sentence, tale := range stories {
 			t.Run(sentence, func(t *testing.T) {

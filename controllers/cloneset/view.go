@@ -38,6 +38,8 @@ type view struct {
 	active []*pods.Facts
 	// touched are the Pods that an action of this plan writes to: no other action may.
 	touched map[types.UID]bool
+	// volumes is what the phases share about volume claims.
+	volumes volumes
 	// diffs caches inplace.Diff by the revision that a Pod comes from.
 	diffs map[route]difference
 	// judged is the verdict on the update that is due, once it has been asked for.
@@ -158,9 +160,14 @@ func ownerReference(set *kruisev1beta1.CloneSet) metav1.OwnerReference {
 
 // Wanted is the revision of a set's template as it is now. It fails when the template cannot be encoded.
 func Wanted(set *kruisev1beta1.CloneSet) (*appsv1.ControllerRevision, error) {
-	return revision.New(revision.Owner{
+	rev, err := revision.New(revision.Owner{
 		Object: set, Reference: ownerReference(set), Template: &set.Spec.Template, CollisionCount: set.Status.CollisionCount,
 	})
+	if err != nil {
+		return nil, err
+	}
+	markClaims(set, rev)
+	return rev, nil
 }
 
 // isUpdated says that a Pod carries the update revision.
@@ -199,6 +206,9 @@ func (v *view) difference(f *pods.Facts, to *appsv1.ControllerRevision) differen
 }
 
 func (v *view) computeDifference(from string, to *appsv1.ControllerRevision) difference {
+	if verdict := v.claimsVerdict(from, to); !verdict.OK {
+		return difference{verdict: verdict}
+	}
 	old, err := v.template(from)
 	if err != nil {
 		return difference{verdict: plan.No(inplace.ReasonNotInPlace, "%s", err)}

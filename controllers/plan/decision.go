@@ -94,6 +94,8 @@ const (
 	PhaseScale Phase = "scale"
 	// PhaseRefresh advances what is under way on single Pods: hooks, and the steps of an update in place.
 	PhaseRefresh Phase = "refresh"
+	// PhaseVolumes settles what becomes of the volume claims of Pods that are gone, and makes those that are missing.
+	PhaseVolumes Phase = "volumes"
 	// PhaseUpdate brings Pods to another revision.
 	PhaseUpdate Phase = "update"
 )
@@ -106,6 +108,11 @@ type Action struct {
 	Object Object
 	// Changes are the writes of a Patch, in order. The second waits for the first, and is not made if that fails.
 	Changes []Change
+	// First are performed before this action, one after the other: what it cannot do without, such as the volumes of a Pod. The first that
+	// fails keeps the rest and this action from being begun. A volume claim whose name is taken counts as created.
+	First []Action
+	// Then are performed after this action has succeeded, each whatever becomes of the others: what must not outlive its object.
+	Then []Action
 	// Step orders actions: all of one step end before the next begins. A failure stops later steps.
 	Step int
 	// Done is emitted after the last write succeeded.

@@ -16,6 +16,8 @@ type Policy struct {
 	VerticalScaling bool
 	// EnvFromMetadata restarts containers in place when labels or annotations that their environment refers to change.
 	EnvFromMetadata bool
+	// RecreateOnClaimChange recreates a Pod, unless it must be updated in place, when the volumeClaimTemplates have changed with its template.
+	RecreateOnClaimChange bool
 	// ExcludePreparingDelete leaves Pods in PreparingDelete out of the count of replicas for every workload.
 	ExcludePreparingDelete bool
 }

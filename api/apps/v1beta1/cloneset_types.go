@@ -14,6 +14,8 @@ import (
 const (
 	// CloneSetInstanceIDKey is the label on a Pod and on its PVCs that holds the instance ID they share.
 	CloneSetInstanceIDKey = "apps.kruise.io/cloneset-instance-id"
+	// CloneSetClaimTemplatesHashKey is the annotation on a ControllerRevision that holds the hash of the set's volumeClaimTemplates.
+	CloneSetClaimTemplatesHashKey = "kruise.io/cloneset-volumeclaimtemplate-hash"
 	// SpecifiedDeleteKey is the Pod label by which a user, or another controller, asks for the deletion of that Pod.
 	SpecifiedDeleteKey = "apps.kruise.io/specified-delete"
 	// CloneSetScalingExcludePreparingDeleteKey is the label on a v1alpha1 CloneSet for scaleStrategy.excludePreparingDelete.

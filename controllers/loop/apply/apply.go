@@ -6,11 +6,14 @@
 //
 //	step 1: create, create, create     concurrently; creations in batches that double, so that a refusal is met a few times, not a thousand
 //	step 2: patch, delete              begun when step 1 ended without a failure
+//
+// What comes First or Then with an action is performed in its place in the batch, before it and after it.
 package apply
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -129,44 +132,102 @@ func (h *Hands) create(ctx context.Context, owner Owner, creations []plan.Action
 	h.batches.remember(of, size)
 }
 
-// performBatch performs actions at once and returns how many failed.
+// performBatch performs actions at once, each with what comes with it, and returns how many of these failed.
 func (h *Hands) performBatch(ctx context.Context, owner Owner, batch []plan.Action, outcome *plan.Outcome) int {
-	results := make([]error, len(batch))
+	results := make([][]result, len(batch))
 	var group errgroup.Group
 	group.SetLimit(writers)
 	for i := range batch {
 		group.Go(func() error {
-			results[i] = h.perform(ctx, owner, batch[i])
+			results[i] = h.performWhole(ctx, owner, batch[i])
 			return nil
 		})
 	}
 	// NOTE: the functions never return an error; each has its own in results.
 	_ = group.Wait()
 	failed := 0
-	for i, err := range results {
-		switch a := batch[i]; {
-		case err == nil:
-			outcome.Done = append(outcome.Done, a)
-			h.tell(owner, a.Object, a.Done)
-		case isOvertaken(a, err):
-			outcome.Deferred = append(outcome.Deferred, a)
-		default:
+	for _, all := range results {
+		before := len(outcome.Failures)
+		for _, r := range all {
+			h.note(owner, r, outcome)
+		}
+		if len(outcome.Failures) > before {
 			failed++
-			outcome.Failures = append(outcome.Failures, plan.Failure{Action: a, Err: err})
-			a.Failed.Message += ": " + err.Error()
-			h.tell(owner, a.Object, a.Failed)
 		}
 	}
 	return failed
 }
 
-// isOvertaken says that the world moved on since the action was planned; the next plan will see it.
+// result is what became of one action.
+type result struct {
+	action plan.Action
+	err    error
+}
+
+// errNotBegun says that an action was left out because what comes first with it did not succeed.
+var errNotBegun = errors.New("what comes first did not succeed")
+
+// performWhole performs an action with what comes first and then.
+func (h *Hands) performWhole(ctx context.Context, owner Owner, a plan.Action) []result {
+	results := make([]result, 0, 1+len(a.First)+len(a.Then))
+	for i, first := range a.First {
+		err := h.perform(ctx, owner, first)
+		if isThere(first, err) {
+			continue
+		}
+		results = append(results, result{first, err})
+		if err == nil {
+			continue
+		}
+		for _, left := range a.First[i+1:] {
+			results = append(results, result{left, errNotBegun})
+		}
+		return append(results, result{a, errNotBegun})
+	}
+	err := h.perform(ctx, owner, a)
+	if isThere(a, err) {
+		err = nil
+	} else {
+		results = append(results, result{a, err})
+	}
+	for _, then := range a.Then {
+		if err == nil {
+			results = append(results, result{then, h.perform(ctx, owner, then)})
+		} else {
+			results = append(results, result{then, errNotBegun})
+		}
+	}
+	return results
+}
+
+// isThere says that a volume claim need not be created: it was, by a write whose answer was lost, or by somebody else.
+func isThere(a plan.Action, err error) bool {
+	_, isClaim := a.Object.(*corev1.PersistentVolumeClaim)
+	return isClaim && a.Verb == plan.Create && apierrors.IsAlreadyExists(err)
+}
+
+// note tells what became of one action.
+func (h *Hands) note(owner Owner, r result, outcome *plan.Outcome) {
+	switch a := r.action; {
+	case r.err == nil:
+		outcome.Done = append(outcome.Done, a)
+		h.tell(owner, a.Object, a.Done)
+	case isOvertaken(a, r.err):
+		outcome.Deferred = append(outcome.Deferred, a)
+	default:
+		outcome.Failures = append(outcome.Failures, plan.Failure{Action: a, Err: r.err})
+		a.Failed.Message += ": " + r.err.Error()
+		h.tell(owner, a.Object, a.Failed)
+	}
+}
+
+// isOvertaken says that the world moved on since the action was planned, or that it was not begun; the next plan decides anew.
 func isOvertaken(a plan.Action, err error) bool {
 	if apierrors.IsAlreadyExists(err) {
 		_, isPod := a.Object.(*corev1.Pod)
 		return isPod
 	}
-	return apierrors.IsConflict(err) || apierrors.IsNotFound(err)
+	return apierrors.IsConflict(err) || apierrors.IsNotFound(err) || errors.Is(err, errNotBegun)
 }
 
 // tell emits an event about the owner. Versions are left out of its references, so that the same event of a retry is counted and not emitted again.

@@ -4,6 +4,7 @@
 // Package observe reads what a workload owns into the values that a Plan looks at.
 //
 //	index: controller UID ──► Pods, ControllerRevisions ── claim ──► Facts (parsed once per version of a Pod)
+//	                      ──► PersistentVolumeClaims, which are never claimed
 //
 // Reads come from the informers' own indexes and are not copied: nobody may write to what they return.
 package observe
@@ -52,8 +53,8 @@ type Reader struct {
 	// Live reads from the API server.
 	Live     client.Reader
 	Inflight *inflight.Tracker
-	// PodIndex and RevisionIndex are what the informers hold, indexed by ControllerIndex.
-	PodIndex, RevisionIndex toolscache.Indexer
+	// PodIndex, RevisionIndex and ClaimIndex are what the informers hold, indexed by ControllerIndex.
+	PodIndex, RevisionIndex, ClaimIndex toolscache.Indexer
 
 	shelves sync.Map // types.UID of the owner -> *shelf
 	kept    sync.Map // types.UID of the owner -> []string, instance IDs

@@ -65,6 +65,9 @@ func NewRoom(ctx context.Context, mgr ctrl.Manager) (*Room, error) {
 	if r.Reader.RevisionIndex, err = r.index(ctx, &appsv1.ControllerRevision{}); err != nil {
 		return nil, err
 	}
+	if r.Reader.ClaimIndex, err = r.index(ctx, &corev1.PersistentVolumeClaim{}); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
@@ -211,6 +214,15 @@ func PodChanged() predicate.Predicate {
 		}
 		return !hasSameMetadata(old, updated) || old.Generation != updated.Generation ||
 			!equality.Semantic.DeepEqual(&old.Status, &updated.Status) || old.Spec.NodeName != updated.Spec.NodeName
+	}}
+}
+
+// ClaimChanged lets pass the events of PersistentVolumeClaims that change something a decision looks at: not that they are bound.
+func ClaimChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return !maps.Equal(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels()) ||
+			!e.ObjectOld.GetDeletionTimestamp().Equal(e.ObjectNew.GetDeletionTimestamp()) ||
+			!equality.Semantic.DeepEqual(e.ObjectOld.GetOwnerReferences(), e.ObjectNew.GetOwnerReferences())
 	}}
 }
 

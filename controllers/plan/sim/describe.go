@@ -28,6 +28,10 @@ func (w *World) describe(write Write) string {
 		return fmt.Sprintf("patch %s: %s", name, w.differences(write.Old, pod))
 	case write.Old != nil:
 		return fmt.Sprintf("delete %s", name)
+	case write.Claim != nil && write.Action.Verb == plan.Patch:
+		return fmt.Sprintf("hand claim %s to its Pod", name)
+	case write.Claim != nil:
+		return fmt.Sprintf("%s claim %s", write.Action.Verb, name)
 	default:
 		return fmt.Sprintf("%s revision %s", write.Action.Verb, name)
 	}

@@ -1,7 +1,7 @@
 // Copyright The Keelson Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sim is a fake world for tests of plans. It holds Pods and ControllerRevisions, performs Decisions as the hands do against a real API
+// Package sim is a fake world for tests of plans. It holds Pods, ControllerRevisions and volume claims, performs Decisions as the hands do against a real API
 // server, and plays scheduler and kubelet one small step at a time. A story drives it step by step, a seed drives it at random; both are
 // watched by the invariants.
 //

@@ -76,9 +76,17 @@ func resourceOf(object plan.Object) schema.GroupResource {
 		return schema.GroupResource{Resource: "pods"}
 	case *appsv1.ControllerRevision:
 		return schema.GroupResource{Group: "apps", Resource: "controllerrevisions"}
+	case *corev1.PersistentVolumeClaim:
+		return schema.GroupResource{Resource: "persistentvolumeclaims"}
 	default:
 		return schema.GroupResource{Resource: "objects"}
 	}
+}
+
+// isThere says that a volume claim need not be created, as the hands judge it.
+func isThere(a plan.Action, err error) bool {
+	_, isClaim := a.Object.(*corev1.PersistentVolumeClaim)
+	return isClaim && a.Verb == plan.Create && apierrors.IsAlreadyExists(err)
 }
 
 // isOvertaken says that a write failed because the world moved on, as the hands judge it.

@@ -21,6 +21,8 @@ type Write struct {
 	Before, After []*corev1.Pod
 	// Old and New are the Pod that was written to; one is nil when it was created or is gone, both when it was no Pod.
 	Old, New *corev1.Pod
+	// Claim is the volume claim that was written to, as it was before, or as it was created; nil when it was none.
+	Claim *corev1.PersistentVolumeClaim
 }
 
 // errKilled ends a pass: the program that performed it is no more.
@@ -85,27 +87,67 @@ func (w *World) performStep(step []plan.Action, outcome *plan.Outcome) error {
 	return nil
 }
 
-// performBatch performs concurrent actions in any order and returns how many failed.
+// performBatch performs concurrent actions in any order, each with what comes first and then, and returns how many of these failed.
 func (w *World) performBatch(batch []plan.Action, outcome *plan.Outcome) (int, error) {
 	failed := 0
 	for _, a := range w.shuffled(batch) {
-		err := w.perform(a)
-		switch {
-		case errors.Is(err, errKilled):
-			w.tell("controllers", "are killed before they %s %s", a.Verb, w.Shorten(a.Object.GetName()))
+		before := len(outcome.Failures)
+		if err := w.performWhole(a, outcome); err != nil {
 			return failed, err
-		case err == nil:
-			outcome.Done = append(outcome.Done, a)
-		case isOvertaken(a, err):
-			w.tell("controllers", "are overtaken as they %s %s: %s", a.Verb, w.Shorten(a.Object.GetName()), w.Shorten(err.Error()))
-			outcome.Deferred = append(outcome.Deferred, a)
-		default:
+		}
+		if len(outcome.Failures) > before {
 			failed++
-			w.tell("controllers", "fail to %s %s: %s", a.Verb, w.Shorten(a.Object.GetName()), w.Shorten(err.Error()))
-			outcome.Failures = append(outcome.Failures, plan.Failure{Action: a, Err: err})
 		}
 	}
 	return failed, nil
+}
+
+// performWhole performs an action: what comes first until something fails, the action itself, and all that comes then. The error says that the
+// controllers were killed on the way.
+func (w *World) performWhole(a plan.Action, outcome *plan.Outcome) error {
+	for i, first := range a.First {
+		switch isDone, err := w.performNoted(first, outcome); {
+		case err != nil:
+			return err
+		case !isDone:
+			outcome.Deferred = append(append(outcome.Deferred, a.First[i+1:]...), a)
+			return nil
+		}
+	}
+	isDone, err := w.performNoted(a, outcome)
+	if err != nil || !isDone {
+		outcome.Deferred = append(outcome.Deferred, a.Then...)
+		return err
+	}
+	for _, then := range a.Then {
+		if _, err := w.performNoted(then, outcome); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// performNoted performs one action, notes what became of it, and says whether it is done.
+func (w *World) performNoted(a plan.Action, outcome *plan.Outcome) (bool, error) {
+	name := w.Shorten(a.Object.GetName())
+	switch err := w.perform(a); {
+	case errors.Is(err, errKilled):
+		w.tell("controllers", "are killed before they %s %s", a.Verb, name)
+		w.useClaimed()
+		return false, err
+	case isThere(a, err):
+		return true, nil
+	case err == nil:
+		outcome.Done = append(outcome.Done, a)
+		return true, nil
+	case isOvertaken(a, err):
+		w.tell("controllers", "are overtaken as they %s %s: %s", a.Verb, name, w.Shorten(err.Error()))
+		outcome.Deferred = append(outcome.Deferred, a)
+	default:
+		w.tell("controllers", "fail to %s %s: %s", a.Verb, name, w.Shorten(err.Error()))
+		outcome.Failures = append(outcome.Failures, plan.Failure{Action: a, Err: err})
+	}
+	return false, nil
 }
 
 func (w *World) perform(a plan.Action) error {

@@ -31,6 +31,12 @@ const (
 	DrainedFirst = "DrainedFirst"
 	// ReadyWhenFollowed is about Pods that serve something else than they say.
 	ReadyWhenFollowed = "ReadyWhenFollowed"
+	// VolumesFirst is about Pods that wait for claims that nobody makes.
+	VolumesFirst = "VolumesFirst"
+	// VolumesKept is about data that is lost.
+	VolumesKept = "VolumesKept"
+	// VolumesFresh is about data that comes back.
+	VolumesFresh = "VolumesFresh"
 	// NoIdleWrite is about writes for nothing.
 	NoIdleWrite = "NoIdleWrite"
 	// OneActionPerPod is about decisions that contradict themselves.
@@ -62,6 +68,9 @@ func Invariants() []Invariant {
 		{OneChangeAtOnce, checkOneChangeAtOnce},
 		{DrainedFirst, checkDrainedFirst},
 		{ReadyWhenFollowed, checkReadyWhenFollowed},
+		{VolumesFirst, checkVolumesFirst},
+		{VolumesKept, checkVolumesKept},
+		{VolumesFresh, checkVolumesFresh},
 		{NoIdleWrite, checkNoIdleWrite},
 	}
 }

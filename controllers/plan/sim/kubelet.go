@@ -58,6 +58,8 @@ func (w *World) stepsOf(pod *corev1.Pod) []Step {
 			w.remove(pod)
 			w.tell("kubelet", "removes %s", pod.Name)
 		}}}
+	case pod.Spec.NodeName == "" && !w.hasClaims(pod):
+		return nil
 	case pod.Spec.NodeName == "":
 		return []Step{{Actor: "scheduler", Verb: "bind", Pod: pod.Name, do: func() { w.bind(pod) }}}
 	case isEnded(pod):

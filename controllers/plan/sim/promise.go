@@ -25,6 +25,8 @@ type Promise struct {
 	Lifecycle                       *pub.Lifecycle
 	// ExcludePreparingDelete leaves Pods that wait for their preDelete hook out of the count.
 	ExcludePreparingDelete bool
+	// ReuseVolumes says that a Pod may get the claims of one that is gone.
+	ReuseVolumes bool
 	// IsNamed says that somebody asked for the deletion of this very Pod; nil when nobody can.
 	IsNamed func(*corev1.Pod) bool
 }

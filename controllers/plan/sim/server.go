@@ -35,12 +35,15 @@ func (w *World) create(a plan.Action) error {
 		w.pods[name] = pod
 		w.use(name)
 		w.accepted(Write{Action: a, Before: before, New: pod})
+		w.serveClaims(pod)
 	case *appsv1.ControllerRevision:
 		if w.revisions[name] != nil {
 			return apierrors.NewAlreadyExists(resourceOf(object), name)
 		}
 		w.AddRevision(object)
 		w.accepted(Write{Action: a, Before: before})
+	case *corev1.PersistentVolumeClaim:
+		return w.createClaim(a, object)
 	default:
 		return fmt.Errorf("creating %s: the world has no place for a %T", name, object)
 	}
@@ -62,6 +65,7 @@ func (w *World) delete(a plan.Action) error {
 		}
 		w.terminate(old)
 		w.accepted(Write{Action: a, Before: before, Old: old, New: w.pods[name]})
+		w.dismissClaims(old)
 	case *appsv1.ControllerRevision:
 		old := w.revisions[name]
 		if old == nil {
@@ -72,6 +76,8 @@ func (w *World) delete(a plan.Action) error {
 		}
 		delete(w.revisions, name)
 		w.accepted(Write{Action: a, Before: before})
+	case *corev1.PersistentVolumeClaim:
+		return w.deleteClaim(a)
 	default:
 		return fmt.Errorf("deleting %s: the world has no place for a %T", name, object)
 	}
@@ -85,6 +91,8 @@ func (w *World) patch(a plan.Action, change plan.Change, version string) (string
 		return w.patchPod(a, change, version)
 	case *appsv1.ControllerRevision:
 		return w.patchRevision(a, change, version)
+	case *corev1.PersistentVolumeClaim:
+		return w.patchClaim(a, change, version)
 	default:
 		return "", fmt.Errorf("patching %s: the world has no place for a %T", a.Object.GetName(), a.Object)
 	}

@@ -56,9 +56,13 @@ type World struct {
 	next      []Fault
 	pods      map[string]*corev1.Pod
 	revisions map[string]*appsv1.ControllerRevision
-	kubelet   map[types.UID]map[string]*container
-	aliases   map[string]string
-	version   int64
+	claims    map[string]*corev1.PersistentVolumeClaim
+	// served are the claims that a Pod was created with; dismissed are those whose Pod the controllers deleted.
+	served, dismissed map[types.UID]bool
+
+	kubelet map[types.UID]map[string]*container
+	aliases map[string]string
+	version int64
 	// born is how many IDs are used up.
 	born int
 	// watch is shown each write of the controllers.
@@ -87,6 +91,9 @@ func NewWorld() *World {
 		Nodes:     []string{"node-1", "node-2", "node-3"},
 		pods:      map[string]*corev1.Pod{},
 		revisions: map[string]*appsv1.ControllerRevision{},
+		claims:    map[string]*corev1.PersistentVolumeClaim{},
+		served:    map[types.UID]bool{},
+		dismissed: map[types.UID]bool{},
 		kubelet:   map[types.UID]map[string]*container{},
 		aliases:   map[string]string{},
 	}
@@ -189,6 +196,7 @@ func (w *World) store(pod *corev1.Pod) {
 func (w *World) remove(pod *corev1.Pod) {
 	delete(w.pods, pod.Name)
 	delete(w.kubelet, pod.UID)
+	w.collectClaims(pod)
 }
 
 // terminate deletes a Pod: at once where no kubelet has it, else the kubelet ends it first. A finalizer keeps it either way.
