@@ -33,6 +33,9 @@ func TestWiring(t *testing.T) {
 		"a new image is brought to the same Pods":                             updatesInPlace,
 		"a cache that lags behind makes nobody create a Pod too many":         createsOnce,
 		"a Pod that is refused is asked for once, and reported":               reportsRefusal,
+		"a Pod comes with its claims and goes with them":                      givesVolumes,
+		"a Pod that is deleted by hand comes back with its volume":            reusesVolumes,
+		"the claims of a Pod that goes or is let go follow it":                letsVolumesFollow,
 		"garbage in an annotation is healed":                                  healsGarbage,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, w) })

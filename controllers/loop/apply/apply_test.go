@@ -14,6 +14,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -130,6 +131,9 @@ func TestPerform(t *testing.T) {
 		"the second change is made on what the first one gave":          chainsChanges,
 		"whoever was overtaken is deferred, and nobody is told":         defersOvertaken,
 		"a name that is taken is a failure for anything but a Pod":      reportsTakenNames,
+		"what comes first keeps its action away when it fails":          putsFirstThingsFirst,
+		"a claim whose name is taken counts as made":                    takesTheClaimThatIsThere,
+		"what comes then is done once its action has succeeded":         goesOnAfterwards,
 		"a deletion is waited for, and one that failed is not":          waitsForDeletions,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, newBench(t, c)) })
@@ -225,6 +229,61 @@ func reportsTakenNames(t *testing.T, b *bench) {
 	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{a}})
 	require.NotNil(t, o.FailureOf(plan.PhaseRevision))
 	assert.True(t, apierrors.IsAlreadyExists(o.FailureOf(plan.PhaseRevision).Err))
+}
+
+func (b *bench) claim(name string) *corev1.PersistentVolumeClaim {
+	return &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.owner.Namespace, Name: name},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+		},
+	}
+}
+
+func putsFirstThingsFirst(t *testing.T, b *bench) {
+	good, bad := create(b.pod("good")), create(b.pod("bad"))
+	good.First = []plan.Action{create(b.claim("data-good")), create(b.claim("logs-good"))}
+	empty := b.claim("data-bad")
+	empty.Spec.AccessModes = nil
+	bad.First = []plan.Action{create(empty), create(b.claim("logs-bad"))}
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{good, bad, create(b.pod("beside")), create(b.pod("later"))}})
+	assert.Equal(t, []string{"data-good", "logs-good", "good", "beside"}, names(o.Done))
+	assert.Equal(t, []string{"data-bad"}, failed(o))
+	assert.Equal(t, []string{"logs-bad", "bad", "later"}, names(o.Deferred), "the batches are 1, 2 and 1: the second has a failure")
+	assert.False(t, b.exists(t, "bad"))
+	told := b.told()
+	require.Len(t, told, 5)
+	assert.Contains(t, told[3], "Warning NotCreated data-bad: creating data-bad: ")
+}
+
+func takesTheClaimThatIsThere(t *testing.T, b *bench) {
+	require.NoError(t, b.Create(t.Context(), b.claim("data-a")))
+	a := create(b.pod("a"))
+	a.First = []plan.Action{create(b.claim("data-a"))}
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{a, create(b.claim("data-a"))}})
+	assert.Equal(t, []string{"a"}, names(o.Done))
+	assert.Empty(t, o.Failures)
+	assert.Empty(t, o.Deferred)
+}
+
+func goesOnAfterwards(t *testing.T, b *bench) {
+	claim := b.claim("data-a")
+	require.NoError(t, b.Create(t.Context(), claim))
+	gone := b.claim("logs-a")
+	gone.UID = "gone"
+	pod := b.existing(t, "a")
+	other := pod.DeepCopy()
+	other.UID = "another"
+	then := []plan.Action{{Verb: plan.Delete, Object: gone}, {Verb: plan.Delete, Object: claim}}
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{{Verb: plan.Delete, Object: other, Then: then}}})
+	assert.Equal(t, []string{"a", "logs-a", "data-a"}, names(o.Deferred))
+	require.NoError(t, b.Get(t.Context(), client.ObjectKeyFromObject(claim), claim))
+	assert.Nil(t, claim.DeletionTimestamp, "the Pod is there, and so is its claim")
+
+	o = b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{{Verb: plan.Delete, Object: pod, Then: then}}})
+	assert.Equal(t, []string{"a", "data-a"}, names(o.Done), "each is tried, whatever becomes of the others")
+	assert.Equal(t, []string{"logs-a"}, names(o.Deferred))
 }
 
 func waitsForDeletions(t *testing.T, b *bench) {

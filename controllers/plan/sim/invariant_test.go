@@ -94,6 +94,43 @@ func TestInvariantsCatch(t *testing.T) {
 			actions: func(w *sim.World) []plan.Action { return []plan.Action{patchStatus(w.Pod("toy-a"), gateOpen)} },
 			want:    sim.ReadyWhenFollowed,
 		},
+		"creating a Pod whose claim is not there": {
+			promise: sim.Promise{MaxSurge: 1},
+			actions: func(*sim.World) []plan.Action { return []plan.Action{create(withClaim(makePod("toy-x", "app:v1")))} },
+			want:    sim.VolumesFirst,
+		},
+		"creating a Pod with the data of another": {
+			promise: sim.Promise{MaxSurge: 1},
+			before: func(p *sim.Play) {
+				claimed(p)
+				p.DeletePod("toy-x")
+			},
+			actions: func(*sim.World) []plan.Action { return []plan.Action{create(withClaim(makePod("toy-x", "app:v1")))} },
+			want:    sim.VolumesFresh,
+		},
+		"deleting a claim that a Pod uses": {
+			promise: sim.Promise{MaxSurge: 1},
+			before:  claimed,
+			actions: func(w *sim.World) []plan.Action { return []plan.Action{removeClaim(w)} },
+			want:    sim.VolumesKept,
+		},
+		"deleting a claim that is kept for reuse": {
+			promise: sim.Promise{MaxSurge: 1, ReuseVolumes: true},
+			before: func(p *sim.Play) {
+				claimed(p)
+				p.DeletePod("toy-x")
+			},
+			actions: func(w *sim.World) []plan.Action { return []plan.Action{removeClaim(w)} },
+			want:    sim.VolumesKept,
+		},
+		"handing a claim to a Pod that counts": {
+			promise: sim.Promise{MaxSurge: 1},
+			before:  claimed,
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{{Verb: plan.Patch, Object: w.Claim("data-toy-x"), Changes: []plan.Change{{Patch: []byte(`{"metadata":{"ownerReferences":null}}`)}}}}
+			},
+			want: sim.VolumesKept,
+		},
 		"writing what is there already": {
 			actions: func(w *sim.World) []plan.Action {
 				return []plan.Action{patch(w.Pod("toy-a"), `{"metadata":{"labels":{"controller-revision-hash":"toy-1"}}}`)}
@@ -165,6 +202,27 @@ func TestInvariantsOfDecisions(t *testing.T) {
 		assert.Contains(t, play.Script.String(), "kubelet     finds toy-a/main not ready\n")
 		assert.True(t, strings.HasSuffix(play.Script.String(), "\n"))
 	})
+}
+
+// withClaim gives a Pod a volume.
+func withClaim(pod *corev1.Pod) *corev1.Pod {
+	pod.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-" + pod.Name},
+	}}}
+	return pod
+}
+
+// claimed adds the Pod toy-x, which has a claim and no node yet.
+func claimed(p *sim.Play) {
+	a := create(withClaim(makePod("toy-x", "app:v1")))
+	a.First = []plan.Action{{Verb: plan.Create, Object: makeClaim("data-toy-x")}}
+	if _, err := p.Perform(plan.Decision{Actions: []plan.Action{a}}); err != nil {
+		panic(err)
+	}
+}
+
+func removeClaim(w *sim.World) plan.Action {
+	return plan.Action{Verb: plan.Delete, Object: w.Claim("data-toy-x")}
 }
 
 func names(breaches []sim.Breach) []string {

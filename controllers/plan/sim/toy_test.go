@@ -58,6 +58,12 @@ func makePod(name, image string) *corev1.Pod {
 	}
 }
 
+// makeClaim is a claim that the toy controls.
+func makeClaim(name string) *corev1.PersistentVolumeClaim {
+	owner := metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "Toy", Name: "toy", UID: "toy-0", Controller: new(true)}
+	return &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", OwnerReferences: []metav1.OwnerReference{owner}}}
+}
+
 func create(pod *corev1.Pod) plan.Action { return plan.Action{Verb: plan.Create, Object: pod} }
 
 func remove(pod *corev1.Pod) plan.Action { return plan.Action{Verb: plan.Delete, Object: pod} }

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/claims"
 	"github.com/keelson/keelson/controllers/plan/sim"
 )
 
@@ -175,6 +176,78 @@ func TestKubelet(t *testing.T) {
 		play.Edit("toy-a", func(p *corev1.Pod) { p.Finalizers = nil })
 		assert.True(t, play.Take("kubelet remove toy-a"))
 		assert.Nil(t, play.Pod("toy-a"))
+	})
+}
+
+func TestClaims(t *testing.T) {
+	names := func(w *sim.World) []string {
+		var all []string
+		for _, c := range w.Claims("toy-0") {
+			all = append(all, c.Name)
+		}
+		return all
+	}
+	// given is a world with the Pod toy-x on a node, and its claim.
+	given := func(t *testing.T) *sim.Play {
+		play, _ := running(t, 0)
+		claimed(play)
+		require.True(t, play.Settle(50))
+		require.Equal(t, []string{"data-toy-x"}, names(play.World))
+		return play
+	}
+	t.Run("a claim that is refused keeps its Pod away", func(t *testing.T) {
+		w := sim.NewWorld()
+		a := create(withClaim(makePod("toy-x", "app:v1")))
+		a.First = []plan.Action{{Verb: plan.Create, Object: makeClaim("data-toy-x")}}
+		w.Inject(sim.Refusal)
+		outcome := perform(t, w, a)
+		assert.Len(t, outcome.Failures, 1)
+		assert.Equal(t, []plan.Action{a}, outcome.Deferred)
+		w.Inject(sim.LostAnswer)
+		assert.Len(t, perform(t, w, a).Failures, 1)
+		assert.Len(t, perform(t, w, a).Done, 1, "a claim that is there counts as made")
+		assert.NotNil(t, w.Pod("toy-x"))
+	})
+	t.Run("a Pod without its claim finds no node", func(t *testing.T) {
+		w := sim.NewWorld()
+		perform(t, w, create(withClaim(makePod("toy-x", "app:v1"))))
+		assert.Empty(t, w.Steps())
+	})
+	t.Run("a claim is protected while a Pod on a node uses it", func(t *testing.T) {
+		play := given(t)
+		play.DeleteClaim("data-toy-x")
+		assert.NotNil(t, play.Claim("data-toy-x").DeletionTimestamp)
+		play.DeletePod("toy-x")
+		require.True(t, play.Take("kubelet remove toy-x"))
+		assert.Nil(t, play.Claim("data-toy-x"))
+	})
+	t.Run("a claim goes with the Pod that owns it", func(t *testing.T) {
+		play := given(t)
+		perform(t, play.World, plan.Action{Verb: plan.Patch, Object: play.Claim("data-toy-x"), Changes: []plan.Change{
+			claims.HandOver("toy-0", play.Pod("toy-x")),
+		}})
+		assert.Empty(t, names(play.World), "its old owner controls it no more")
+		assert.NotNil(t, play.Claim("data-toy-x"))
+		play.DeletePod("toy-x")
+		require.True(t, play.Take("kubelet remove toy-x"))
+		assert.Nil(t, play.Claim("data-toy-x"))
+	})
+	t.Run("what comes then waits for its action", func(t *testing.T) {
+		play := given(t)
+		a := remove(play.Pod("toy-x"))
+		a.Then = []plan.Action{removeClaim(play.World)}
+		play.Inject(sim.Refusal)
+		assert.Len(t, perform(t, play.World, a).Deferred, 1)
+		assert.Nil(t, play.Claim("data-toy-x").DeletionTimestamp)
+		assert.Len(t, perform(t, play.World, a).Done, 2)
+		assert.NotNil(t, play.Claim("data-toy-x").DeletionTimestamp)
+	})
+	t.Run("a claim of the same name with another UID is not touched", func(t *testing.T) {
+		play := given(t)
+		other := play.Claim("data-toy-x").DeepCopy()
+		other.UID = "other"
+		assert.Len(t, perform(t, play.World, plan.Action{Verb: plan.Delete, Object: other}).Deferred, 1)
+		assert.Nil(t, play.Claim("data-toy-x").DeletionTimestamp)
 	})
 }
 
