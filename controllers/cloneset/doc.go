@@ -8,6 +8,7 @@
 //	plan.go         Snapshot -> Decision: the phases in their order
 //	  view.go         what all phases derive from the Snapshot
 //	  history.go      phase 1 and 5: the revision must be in the history before a Pod carries it; old ones go
+//	  claims.go       with phase 3: volume claims are made before their Pod and go after it; phase 5: what becomes of those of Pods that others deleted
 //	  scale.go        phase 3: create and delete Pods
 //	  update.go       phase 2 and 4: advance what is under way, then bring more Pods to the wanted revision
 //	status.go       Snapshot + Outcome -> Status

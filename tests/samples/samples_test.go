@@ -7,6 +7,7 @@ package samples_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -27,6 +28,9 @@ func TestSamples(t *testing.T) {
 			s := support.Begin(t)
 			manifest, err := os.ReadFile(file)
 			require.NoError(t, err)
+			if strings.Contains(string(manifest), "volumeClaimTemplates") {
+				s.VolumesOfNoClass(3)
+			}
 			var object struct{ Metadata struct{ Name string } }
 			require.NoError(t, yaml.Unmarshal(manifest, &object))
 			for _, how := range []string{"--server-side=false", "--server-side"} {

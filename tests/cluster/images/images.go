@@ -42,6 +42,7 @@ func all() []image {
 		{repositories: []string{"keelson/demo", "openkruise/demo"}, program: "demo", tags: []string{"1.10.2", "1.10.3", "1.11.0"}},
 		{repositories: []string{"keelson/sleeper"}, program: "demo", env: []string{"SLEEP=1"}, tags: []string{"v1", "v2", "v3"}},
 		{repositories: []string{"keelson/crasher"}, program: "demo", env: []string{"CRASH=1"}, tags: []string{"v1"}},
+		{repositories: []string{"keelson/keeper"}, program: "keeper", tags: []string{"v1"}},
 		{repositories: []string{"keelson/stubborn"}, program: "demo", env: []string{"SLEEP=1", "STUBBORN=10s"}, tags: []string{"v1", "v2"}},
 	}
 }
