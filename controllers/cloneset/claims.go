@@ -79,7 +79,7 @@ func (v *view) instanceIDs(d *plan.Decision, n int) []string {
 		for _, id := range v.reusableIDs(func(id string) bool { return holders[id] == nil }) {
 			take(id)
 		}
-		n = max(n-v.awaited(d, holders), len(ids))
+		n = len(ids) + v.await(d, n-len(ids))
 	}
 	for _, id := range v.FreshIDs {
 		if !slices.ContainsFunc(v.claimsOf(id), claims.IsGoing) {
@@ -101,18 +101,35 @@ func (v *view) reusableIDs(qualifies func(id string) bool) []string {
 // patience is how long a Pod that should be gone may keep its claims from the next one.
 const patience = 30 * time.Second
 
-// awaited is how many Pods are about to go whose claims others take over. A Pod that does not go in time, as on a node that is lost, is not waited for.
-func (v *view) awaited(d *plan.Decision, holders map[string]*pods.Facts) int {
-	ids := v.reusableIDs(func(id string) bool {
-		f := holders[id]
-		return f != nil && f.Terminating && metav1.IsControlledBy(f.Pod, v.Set) && !v.isToDelete(f) && f.Pod.DeletionTimestamp.Add(patience).After(v.Now)
-	})
-	for _, id := range ids {
-		f := holders[id]
+// awaited are the Pods that are about to go, and whose claims the next ones take over. A Pod that does not go in time, as on a node that is lost, is
+// not waited for.
+func (v *view) awaited() []*pods.Facts {
+	if len(v.Claims) == 0 || !v.Set.Spec.ScaleStrategy.EnablePVCReuse {
+		return nil
+	}
+	holders := v.holders()
+	var found []*pods.Facts
+	for _, id := range v.reusableIDs(func(id string) bool { return holders[id] != nil && v.leavesClaims(holders[id]) }) {
+		found = append(found, holders[id])
+	}
+	return found
+}
+
+func (v *view) leavesClaims(f *pods.Facts) bool {
+	return f.Terminating && metav1.IsControlledBy(f.Pod, v.Set) && !v.isToDelete(f) && f.Pod.DeletionTimestamp.Add(patience).After(v.Now)
+}
+
+// await takes the Pods that have to wait for others off the number of those to create.
+func (v *view) await(d *plan.Decision, n int) int {
+	for _, f := range v.awaited() {
+		if n == 0 {
+			break
+		}
+		n--
 		d.Note("WaitingForVolumes", fmt.Sprintf("the next Pod waits for the volumes of %s, which is about to go", f.Pod.Name))
 		d.WakeIn(f.Pod.DeletionTimestamp.Add(patience).Sub(v.Now), "a Pod does not give its volumes free in time")
 	}
-	return len(ids)
+	return n
 }
 
 // withVolumes gives a Pod that is about to be created its volumes, and creates the claims that are missing before it.

@@ -79,6 +79,8 @@ func (v *view) oneLine(status *kruisev1beta1.CloneSetStatus) string {
 	line := fmt.Sprintf("%d of %d updated, %d available", status.UpdatedReplicas, v.limits.Replicas, status.AvailableReplicas)
 	if f := v.blocking(); f != nil {
 		line += fmt.Sprintf(", waiting for %s (%s)", f.Pod.Name, f.Problem())
+	} else if awaited := v.awaited(); len(awaited) > 0 && int(status.Replicas) < v.limits.Replicas {
+		line += fmt.Sprintf(", waiting for the volumes of %s, which is about to go", awaited[0].Pod.Name)
 	}
 	return line
 }

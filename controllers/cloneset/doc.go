@@ -8,8 +8,8 @@
 //	plan.go         Snapshot -> Decision: the phases in their order
 //	  view.go         what all phases derive from the Snapshot
 //	  history.go      phase 1 and 5: the revision must be in the history before a Pod carries it; old ones go
-//	  claims.go       with phase 3: volume claims are made before their Pod and go after it; phase 5: what becomes of those of Pods that others deleted
 //	  scale.go        phase 3: create and delete Pods
+//	  claims.go       volume claims are made before their Pod and go after it; phase 5: what becomes of those of Pods that others deleted
 //	  update.go       phase 2 and 4: advance what is under way, then bring more Pods to the wanted revision
 //	status.go       Snapshot + Outcome -> Status
 //	  conditions.go   Ready, Reconciling, Stalled
@@ -21,4 +21,7 @@
 // INVARIANT: what this package does never lets the Pods exceed replicas + maxSurge.
 // INVARIANT: it never brings more Pods to the update revision than the partition lets it.
 // INVARIANT: a Pod whose hook blocks is neither updated nor deleted.
+// INVARIANT: a Pod is created only when all claims that its volumes name are there and stay.
+// INVARIANT: no claim is deleted while a Pod that counts uses it, and none that is kept for reuse, unless its Pod was deleted by the same hands.
+// INVARIANT: no Pod gets the data of another, unless claims are reused.
 package cloneset

@@ -34,6 +34,8 @@ func claimStories() map[string]story {
 				s.DeletePod("web-a")
 				s.Reconcile()
 				assert.Len(s.t, s.Pods(), 2, "the next Pod waits for the end of the old one")
+				assert.Equal(s.t, "1 of 2 updated, 1 available, waiting for the volumes of web-a, which is about to go",
+					findCondition(s.controller.set, kruisev1beta1.CloneSetConditionReconciling).Message)
 				s.Rest()
 				assert.Equal(s.t, []string{"web-a", "web-b"}, s.names())
 				assert.Equal(s.t, was, s.Claim("data-web-a").UID)
