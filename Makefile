@@ -21,9 +21,24 @@ demo: ## Bring up a cluster, install Keelson, and watch a CloneSet change its im
 
 .PHONY: test
 test: ## Run all layers of tests: lint, kernel, story, wiring, bundles, feature
-	@.ci/test lint kernel story wiring bundles feature
+	@.ci/test lint kernel story wiring bundles bench feature
 
-.PHONY: lint test-kernel test-story test-wiring test-bundles test-feature
+.PHONY: bench bench-kernels profile
+PODS ?= 1000
+ROUNDS ?= 3
+BENCH_OUT ?= $(or $(TMPDIR),/tmp)/keelson-bench
+BENCH = go run ./tests/bench --pods=$(PODS) --scenario=$(SCENARIO)
+bench: ## Measure speed and cost beside a bare client and Deployments (PODS=1000 ROUNDS=3 SCENARIO=..., BENCH_OUT=folder)
+	@$(BENCH) --rounds=$(ROUNDS) --out=$(BENCH_OUT); status=$$?; CLUSTER=bench $(CLUSTER_PROGRAM) down; exit $$status
+bench-kernels: ## Measure the pure kernels, six times, with benchstat
+	@go test ./controllers/... -run='^$$' -bench=. -count=6 | tee $(or $(TMPDIR),/tmp)/keelson-kernels.txt > /dev/null
+	@"$$(.ci/tool benchstat)" $(or $(TMPDIR),/tmp)/keelson-kernels.txt
+profile: ## Show where the controllers spend their time and memory (SCENARIO=in-place PODS=1000)
+	@$(BENCH) --rounds=1 --profiles=$(BENCH_OUT)/profiles; status=$$?; CLUSTER=bench $(CLUSTER_PROGRAM) down; exit $$status
+	@go tool pprof -top -cum -nodecount=60 $(BENCH_OUT)/profiles/*-cpu-*.pprof 2>/dev/null | cut -c1-150
+	@echo "more: go tool pprof -http=: $(BENCH_OUT)/profiles/..."
+
+.PHONY: lint test-kernel test-story test-wiring test-bundles test-bench test-feature
 lint: ## Check the rules of the house
 	@.ci/test lint
 test-kernel: ## Is this arithmetic right?
@@ -34,6 +49,8 @@ test-wiring: ## Do watches, permissions and patches work against a real API serv
 	@.ci/test wiring
 test-bundles: ## Does every overlay render, and grant what it must and no more?
 	@.ci/test bundles
+test-bench: ## Does the bench count as few writes as there should be?
+	@.ci/test bench
 test-feature: ## Does a user see it on a cluster with real kubelets?
 	@.ci/test feature
 

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -136,11 +137,11 @@ func (b *bench) all(ctx context.Context) error {
 }
 
 // wants says that any of the scenarios was asked for. Every rollout begins with scaling out.
-func (b *bench) wants(any ...string) bool {
-	if len(b.scenarios) == 0 || slices.Contains(any, scaleOut) && len(any) == 1 {
+func (b *bench) wants(scenarios ...string) bool {
+	if len(b.scenarios) == 0 || len(scenarios) == 1 && scenarios[0] == scaleOut {
 		return true
 	}
-	return slices.ContainsFunc(any, func(s string) bool { return slices.Contains(b.scenarios, s) })
+	return slices.ContainsFunc(scenarios, func(s string) bool { return slices.Contains(b.scenarios, s) })
 }
 
 // clusterProgram runs the program that makes the cluster, and returns what it printed.
@@ -150,8 +151,13 @@ func clusterProgram(ctx context.Context, args ...string) ([]byte, error) {
 
 // command runs a program in the checkout, for the cluster that speed is measured on.
 func command(ctx context.Context, env []string, name string, args ...string) ([]byte, error) {
+	module, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return nil, fmt.Errorf("finding the checkout: %w", err)
+	}
 	var out, complaint bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = filepath.Dir(string(module))
 	cmd.Env = append(os.Environ(), "CLUSTER=bench", "KEELSON_KUBECONFIG=")
 	cmd.Env = append(cmd.Env, env...)
 	cmd.Stdout, cmd.Stderr = &out, &complaint
