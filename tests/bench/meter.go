@@ -93,7 +93,7 @@ func readGauges(ctx context.Context) (gauges, error) {
 	if err != nil {
 		return g, fmt.Errorf("reading metrics: %w", err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(response.Body)
 	if err != nil {

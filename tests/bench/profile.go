@@ -53,7 +53,7 @@ func (b *bench) download(ctx context.Context, what, file string) error {
 	if err != nil {
 		return fmt.Errorf("taking a profile: %w", err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	if err := os.MkdirAll(b.profiles, 0o755); err != nil {
 		return fmt.Errorf("taking a profile: %w", err)
 	}

@@ -158,38 +158,34 @@ type pipeline struct {
 // work takes whatever can be done next, and what ends an update before what begins one.
 func (r *raw) work(ctx context.Context, p pipeline) error {
 	for len(p.left) < cap(p.left) {
+		var err error
 		select {
 		case name, more := <-p.restarted:
-			if !more {
-				return nil
-			}
-			if err := r.finish(ctx, p, name); err != nil {
-				return err
-			}
-			continue
+			err = r.finish(ctx, p, name, more)
 		default:
+			err = r.next(ctx, &p)
 		}
-		select {
-		case name, more := <-p.restarted:
-			if !more {
-				return nil
-			}
-			if err := r.finish(ctx, p, name); err != nil {
-				return err
-			}
-		case name, more := <-p.todo:
-			if !more {
-				p.todo = nil
-				continue
-			}
-			if err := r.start(ctx, name, p.image); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// next waits for what can be done.
+func (r *raw) next(ctx context.Context, p *pipeline) error {
+	select {
+	case name, more := <-p.restarted:
+		return r.finish(ctx, *p, name, more)
+	case name, more := <-p.todo:
+		if !more {
+			p.todo = nil
+			return nil
+		}
+		return r.start(ctx, name, p.image)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (r *raw) start(ctx context.Context, name, image string) error {
@@ -199,7 +195,11 @@ func (r *raw) start(ctx context.Context, name, image string) error {
 	return r.patch(ctx, name, map[string]any{"spec": map[string]any{"containers": []map[string]any{{"name": "main", "image": image}}}})
 }
 
-func (r *raw) finish(ctx context.Context, p pipeline, name string) error {
+// finish ends the update of a Pod that has restarted, if there is one more.
+func (r *raw) finish(ctx context.Context, p pipeline, name string, more bool) error {
+	if !more {
+		return nil
+	}
 	err := r.turn(ctx, name, corev1.ConditionTrue)
 	<-p.seats
 	p.left <- struct{}{}

@@ -72,53 +72,54 @@ func (b *bench) measure(ctx context.Context, s subject, a action) error {
 	return nil
 }
 
+// step is a part of a rollout.
+type step struct {
+	scenario, image string
+	// pods are how many there are afterwards.
+	pods int
+	do   func(ctx context.Context, s subject) error
+}
+
 // rollout is what a set of Pods lives through; each step is made by all subjects, one right after the other.
 func (b *bench) rollout(ctx context.Context) error {
-	image := map[string]string{}
-	all := func(scenario, next string, do func(s subject) func(context.Context) error) error {
-		for _, s := range b.subjects {
-			inside := scenario == inPlace || scenario == inPlace10
-			if !b.wants(scenario) || inside && !s.canUpdate() {
-				continue
-			}
-			image[s.name()] = next
-			a := action{scenario: scenario, pods: b.pods, do: do(s), until: &goal{subject: s.name(), pods: b.pods, image: next}}
-			if scenario == scaleIn {
-				a.until.pods = 0
-			}
-			if err := b.measure(ctx, s, a); err != nil {
-				return err
-			}
+	update := func(image, unavailable string) func(context.Context, subject) error {
+		return func(ctx context.Context, s subject) error {
+			return s.update(ctx, change{image: image, unavailable: unavailable, pods: b.pods})
 		}
-		return nil
 	}
-	if err := all(scaleOut, imageV1, func(s subject) func(context.Context) error {
-		return func(ctx context.Context) error { return s.create(ctx, 1, b.pods) }
-	}); err != nil {
-		return err
+	for _, next := range []step{
+		{scaleOut, imageV1, b.pods, func(ctx context.Context, s subject) error { return s.create(ctx, 1, b.pods) }},
+		{inPlace, imageV2, b.pods, update(imageV2, "100%")},
+		{inPlace10, imageV3, b.pods, update(imageV3, "10%")},
+		{recreate, imageV2, b.pods, func(ctx context.Context, s subject) error {
+			return s.recreate(ctx, change{image: imageV2, unavailable: "100%", pods: b.pods})
+		}},
+		{scaleIn, imageV2, 0, func(ctx context.Context, s subject) error { return s.scale(ctx, 0) }},
+	} {
+		if err := b.take(ctx, next); err != nil {
+			return err
+		}
 	}
-	for _, step := range []struct{ scenario, image, unavailable string }{{inPlace, imageV2, "100%"}, {inPlace10, imageV3, "10%"}} {
-		if err := all(step.scenario, step.image, func(s subject) func(context.Context) error {
-			return func(ctx context.Context) error {
-				return s.update(ctx, change{image: step.image, unavailable: step.unavailable, pods: b.pods})
-			}
+	return b.clear(ctx)
+}
+
+// take makes one step with all subjects that can.
+func (b *bench) take(ctx context.Context, next step) error {
+	inside := next.scenario == inPlace || next.scenario == inPlace10
+	for _, s := range b.subjects {
+		if !b.wants(next.scenario) || inside && !s.canUpdate() {
+			continue
+		}
+		if err := b.measure(ctx, s, action{
+			scenario: next.scenario,
+			pods:     b.pods,
+			do:       func(ctx context.Context) error { return next.do(ctx, s) },
+			until:    &goal{subject: s.name(), pods: next.pods, image: next.image},
 		}); err != nil {
 			return err
 		}
 	}
-	if err := all(recreate, imageV2, func(s subject) func(context.Context) error {
-		return func(ctx context.Context) error {
-			return s.recreate(ctx, change{image: imageV2, unavailable: "100%", pods: b.pods})
-		}
-	}); err != nil {
-		return err
-	}
-	if err := all(scaleIn, imageV2, func(s subject) func(context.Context) error {
-		return func(ctx context.Context) error { return s.scale(ctx, 0) }
-	}); err != nil {
-		return err
-	}
-	return b.clear(ctx)
+	return nil
 }
 
 // clear takes all Pods away.

@@ -23,7 +23,7 @@ func TestChoose(t *testing.T) {
 		"then simulation":                                  {want: inSim},
 		"a wish wins over all":                             {machine: machine{wanted: "sim", kubeconfig: "k", isRootLinux: true, hasDocker: true}, want: inSim},
 		"a wish for an existing one must name it":          {machine: machine{wanted: "existing"}, wantErr: "KEELSON_KUBECONFIG"},
-		"a wish that is none of them names those that are": {machine: machine{wanted: "minikube"}, wantErr: "host, kind, sim or existing"},
+		"a wish that is none of them names those that are": {machine: machine{wanted: "minikube"}, wantErr: "host, kind, sim, existing or bench"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, why, err := tc.machine.choose()

@@ -21,8 +21,8 @@ const ImageKeeper = "keelson/keeper:v1"
 // VolumeSize is the size of the volumes that Volumes makes, and what Volume asks for.
 const VolumeSize = "1Mi"
 
-// Volumes makes a storage class without a provisioner, named after the test's namespace, and so many volumes of it in turn on all nodes. A volume is removed
-// together with its claim.
+// Volumes makes a storage class without a provisioner, named after the test's namespace, and n volumes of it on each node, so that n claims find theirs wherever their
+// Pods go. A volume is removed together with its claim.
 func (s *Suite) Volumes(n int) (class string) {
 	s.Helper()
 	class = s.Namespace
@@ -34,7 +34,7 @@ func (s *Suite) Volumes(n int) (class string) {
 	return class
 }
 
-// VolumesOfNoClass makes volumes for claims that name no class, where the cluster has no class that is the default.
+// VolumesOfNoClass makes n volumes on each node for claims that name no class, where the cluster has no class that is the default.
 func (s *Suite) VolumesOfNoClass(n int) {
 	s.Helper()
 	s.volumesOf("", n)
@@ -46,7 +46,7 @@ func (s *Suite) volumesOf(class string, n int) {
 	require.NoError(s, s.retried(func(ctx context.Context) error { return s.Resources.List(ctx, &nodes) }))
 	require.NotEmpty(s, nodes.Items)
 	folder := corev1.HostPathDirectoryOrCreate
-	for i := range n {
+	for i := range n * len(nodes.Items) {
 		name := fmt.Sprintf("%s-%d", s.Namespace, i)
 		node := nodes.Items[i%len(nodes.Items)].Labels[corev1.LabelHostname]
 		s.createForAll(&corev1.PersistentVolume{
