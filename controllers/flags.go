@@ -122,7 +122,10 @@ func (f *flags) resolveGates(list, dir string) error {
 		PartitionRollback:       set.Enabled(gates.CloneSetPartitionRollback),
 		PreparingUpdateAsUpdate: set.Enabled(gates.PreparingUpdateAsUpdate),
 		RecreateOnClaimChange:   set.Enabled(gates.RecreatePodWhenChangeVCTInCloneSetGate),
-		ExcludePreparingDelete:  f.excludePreparingDelete,
+		// Without the reports of the node agent, such an update would never be seen to be complete.
+		EnvFromMetadata:        set.Enabled(gates.InPlaceUpdateEnvFromMetadata) && set.Enabled(gates.DaemonWatchingPod),
+		VerticalScaling:        set.Enabled(gates.InPlaceWorkloadVerticalScaling),
+		ExcludePreparingDelete: f.excludePreparingDelete,
 	}
 	return nil
 }

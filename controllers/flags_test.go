@@ -50,11 +50,15 @@ func TestParseGates(t *testing.T) {
 	}
 	f, err := parse([]string{"--feature-gates-dir=" + dir, "--feature-gates=CloneSetPartitionRollback=false"}, &bytes.Buffer{})
 	require.NoError(t, err)
-	assert.Equal(t, plan.Policy{ShortHash: true}, f.policy, "the flag wins over the directory")
+	assert.Equal(t, plan.Policy{ShortHash: true, EnvFromMetadata: true}, f.policy, "the flag wins over the directory")
 
 	f, err = parse(nil, &bytes.Buffer{})
 	require.NoError(t, err)
-	assert.Equal(t, plan.Policy{}, f.policy)
+	assert.Equal(t, plan.Policy{EnvFromMetadata: true}, f.policy)
+
+	f, err = parse([]string{"--feature-gates=DaemonWatchingPod=false,InPlaceWorkloadVerticalScaling=true"}, &bytes.Buffer{})
+	require.NoError(t, err)
+	assert.Equal(t, plan.Policy{VerticalScaling: true}, f.policy, "without the node agent's reports environments are not followed")
 	assert.True(t, f.leaderElection, "two replicas must not both work")
 }
 

@@ -29,8 +29,10 @@ type flags struct {
 	logFormat               string
 	verbosity               int
 
-	reportsMeta  bool
-	derivedGates []string
+	// reportsMeta lets the agent report what runs; followsMetadata lets it restart containers for their environment, too.
+	reportsMeta     bool
+	followsMetadata bool
+	derivedGates    []string
 }
 
 func parse(args []string, out io.Writer) (flags, error) {
@@ -101,5 +103,6 @@ func (f *flags) resolveGates(list, dir string) error {
 	}
 	f.derivedGates = set.Derived()
 	f.reportsMeta = set.Enabled(gates.DaemonWatchingPod)
+	f.followsMetadata = f.reportsMeta && set.Enabled(gates.InPlaceUpdateEnvFromMetadata)
 	return nil
 }

@@ -62,7 +62,7 @@ func run(ctx context.Context, f flags) error {
 	if err != nil {
 		return fmt.Errorf("reaching the cluster: %w", err)
 	}
-	reporter, err := meta.New(client, f.node, runtime, version)
+	reporter, err := meta.New(client, runtime, version, meta.Options{Node: f.node, FollowsMetadata: f.followsMetadata})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 
 	"github.com/keelson/keelson/api/gates"
+	"github.com/keelson/keelson/controllers/plan/inplace"
 )
 
 // version is set when the program is linked.
@@ -28,6 +29,8 @@ type flags struct {
 	namespace, service, secret string
 	logFormat                  string
 	verbosity                  int
+	// inPlace says what the controllers change on a running Pod.
+	inPlace inplace.Options
 }
 
 func parse(args []string, out io.Writer) (flags, error) {
@@ -61,9 +64,15 @@ func parse(args []string, out io.Writer) (flags, error) {
 	if err := f.check(set.Args()); err != nil {
 		return f, err
 	}
-	// No gate changes what this program does yet, but what cannot be meant is refused.
-	_, err := gates.Load(gateList, gateDir)
-	return f, err
+	resolved, err := gates.Load(gateList, gateDir)
+	if err != nil {
+		return f, err
+	}
+	f.inPlace = inplace.Options{
+		EnvFromMetadata: resolved.Enabled(gates.InPlaceUpdateEnvFromMetadata) && resolved.Enabled(gates.DaemonWatchingPod),
+		VerticalScaling: resolved.Enabled(gates.InPlaceWorkloadVerticalScaling),
+	}
+	return f, nil
 }
 
 // check refuses values that the flag package lets pass.

@@ -82,7 +82,7 @@ func run(ctx context.Context, f flags) error {
 	server := webhook.NewServer(webhook.Options{
 		Port: f.port, TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = keeper.GetCertificate }},
 	})
-	server.Register(cloneset.Path, &webhook.Admission{Handler: &cloneset.Validator{Client: client}})
+	server.Register(cloneset.Path, &webhook.Admission{Handler: &cloneset.Validator{Client: client, InPlace: f.inPlace}})
 	server.Register("/convert", convert.Handler())
 	server.Register("/healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) }))
 	mgr, err := ctrl.NewManager(config, ctrl.Options{

@@ -28,7 +28,11 @@ type health struct {
 
 // tellReadiness sets the conditions that kstatus, Flux, Argo CD and kubectl wait look at.
 func (v *view) tellReadiness(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) {
-	setHealth(status, v, v.health(status, o))
+	h := v.health(status, o)
+	if problem := v.resizeProblem(); problem != nil && len(o.Failures) == 0 {
+		h = v.unresized(status, *problem)
+	}
+	setHealth(status, v, h)
 }
 
 // health is decided in this order: the first that holds wins.

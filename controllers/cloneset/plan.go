@@ -68,6 +68,7 @@ func (p Pass) Plan() plan.Decision {
 		return d
 	}
 	v.explain(&d)
+	v.explainResize(&d)
 	if v.keepRevision(&d) {
 		return d
 	}

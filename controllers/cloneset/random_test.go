@@ -88,6 +88,7 @@ func newChaos(seed uint64) *chaos {
 		(&builder{c.controller.set}).SpreadBy(corev1.LabelTopologyZone)
 	}
 	c.controller.policy.RecreateOnClaimChange = random.IntN(2) == 0
+	c.equip(world, &builder{c.controller.set})
 	c.Play = sim.NewPlay(world, c.controller)
 	for range 6 {
 		c.edit()
@@ -194,7 +195,7 @@ func (c *chaos) edit() {
 }
 
 func (c *chaos) change(b *builder) string {
-	switch c.rand.IntN(17) {
+	switch c.rand.IntN(23) {
 	case 15:
 		return c.changeOrder(b)
 	case 16:
@@ -228,6 +229,8 @@ func (c *chaos) change(b *builder) string {
 		return "sets maxSurge to " + value
 	case 12:
 		return c.changeScaling(b)
+	case 17, 18, 19, 20, 21, 22:
+		return c.changeParts(b)
 	default:
 		return c.changeTiming(b)
 	}
@@ -262,7 +265,7 @@ func (c *chaos) changeTemplate(b *builder) string {
 		b.set.Spec.Template.Labels = map[string]string{"app": "web", "tier": value}
 		return "sets the label tier of the template to " + value
 	}
-	b.set.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "MODE", Value: value}}
+	c.setMode(b, value)
 	return "sets the environment variable MODE to " + value
 }
 
@@ -361,10 +364,11 @@ func legalize(set *kruisev1beta1.CloneSet) {
 
 // calm ends all trouble, with a last wish that can be fulfilled, and says what is wrong with the world that comes of it.
 func (c *chaos) calm() string {
-	c.Faults, c.Chance = nil, nil
+	c.Faults, c.Chance, c.Full = nil, nil, false
 	c.Script.Scene("the user wants one thing more, and all trouble ends")
 	c.controller.Edit(func(set *kruisev1beta1.CloneSet) {
 		b := (&builder{set}).Image(c.one("app:v1", "app:v2", "app:v3", "app:v4"))
+		c.lastParts(b)
 		b.rolling().Paused = false
 		set.Spec.Lifecycle = nil
 		set.Spec.ScaleStrategy.MaxUnavailable = nil
@@ -439,6 +443,9 @@ func (c *chaos) keepsBroken() bool {
 	for _, pod := range c.Pods() {
 		if pod.Status.Phase == corev1.PodFailed {
 			continue
+		}
+		if c.isTooLarge(pod) {
+			return true
 		}
 		for i := range pod.Spec.Containers {
 			if image := c.Images[pod.Spec.Containers[i].Image]; image.Missing || image.Crashes {

@@ -94,6 +94,7 @@ func TestStories(t *testing.T) {
 	for _, stories := range []map[string]story{
 		takeOverStories(), scaleStories(), inPlaceStories(), updateStories(), troubleStories(), historyStories(), orderStories(), countingStories(),
 		claimStories(),
+		envStories(), batchStories(), resizeStories(), nativeSidecarStories(),
 	} {
 		for sentence, tale := range stories {
 			t.Run(sentence, func(t *testing.T) {

@@ -84,8 +84,6 @@ func updateStories() map[string]story {
 				s.Kubelets = sim.Slow
 				overtake(s)
 			},
-			// COMPAT: an update counts as complete when the image ID has changed, to whatever. The second image does that, too.
-			allowed: []string{sim.ReadyWhenFollowed},
 		},
 		"a third revision that changes less still waits for what the second changed": {
 			set: MakeCloneSet("web").Replicas(2).Sidecar("proxy:v1").InPlaceIfPossible().Obj(),

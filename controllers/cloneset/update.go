@@ -68,37 +68,24 @@ func (v *view) heal(d *plan.Decision) {
 	}
 }
 
+// removeBroken removes annotations that cannot be read. Where one of them held an update back, the Pod gets what its revision says all the same: the
+// label tells where it was going.
 func (v *view) removeBroken(d *plan.Decision, f *pods.Facts) {
-	p := &inplace.Patch{}
+	p, wasHeld := &inplace.Patch{}, false
 	for _, broken := range f.Broken {
 		p.RemoveAnnotation(broken.Key)
-		if broken.Key == pub.InPlaceUpdateGraceKey || broken.Key == pub.InPlaceUpdateGraceKeyOld {
-			v.restoreImages(p, f)
+		wasHeld = wasHeld || broken.Key == pub.InPlaceUpdateGraceKey || broken.Key == pub.InPlaceUpdateGraceKeyOld
+	}
+	changes := []plan.Change{p.Change()}
+	if template, err := v.template(f.Revision); wasHeld && err == nil {
+		if changes, err = inplace.Restore(f, template, inplace.OptionsOf(v.Policy), p, v.Now); err != nil {
+			d.Note("FailedUpdate", err.Error())
+			return
 		}
 	}
 	v.patch(d, f, plan.Action{
-		Phase: plan.PhaseRefresh, Changes: []plan.Change{p.Change()}, Done: brokenAnnotation(f.Pod.Name, f.Broken[0].Key, f.Broken[0].Problem),
+		Phase: plan.PhaseRefresh, Changes: changes, Done: brokenAnnotation(f.Pod.Name, f.Broken[0].Key, f.Broken[0].Problem),
 	})
-}
-
-// restoreImages gives a Pod the images of the revision that it carries. Its update was held back in an annotation that cannot be read any
-// more, but the label says where it was going.
-func (v *view) restoreImages(p *inplace.Patch, f *pods.Facts) {
-	template, err := v.template(f.Revision)
-	if err != nil {
-		return
-	}
-	spec := inplace.Spec{Images: map[string]string{}}
-	for i := range f.Pod.Spec.Containers {
-		for j := range template.Spec.Containers {
-			now, wanted := &f.Pod.Spec.Containers[i], &template.Spec.Containers[j]
-			if now.Name == wanted.Name && now.Image != wanted.Image {
-				p.Image(wanted.Name, wanted.Image)
-				spec.Images[wanted.Name] = wanted.Image
-			}
-		}
-	}
-	p.Remember(f, spec)
 }
 
 // updatesPerPass is how many updates one pass begins. The events of these bring the next pass, which ends what has restarted before it begins more: a Pod that

@@ -217,7 +217,7 @@ func (v *view) computeDifference(from string, to *appsv1.ControllerRevision) dif
 	if err != nil {
 		return difference{verdict: plan.No(inplace.ReasonNotInPlace, "%s", err)}
 	}
-	spec, verdict := inplace.Diff(old, updated)
+	spec, verdict := inplace.Diff(old, updated, inplace.OptionsOf(v.Policy))
 	return difference{spec: spec, verdict: verdict}
 }
 

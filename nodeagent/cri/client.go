@@ -4,9 +4,12 @@
 package cri
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -76,6 +79,73 @@ func (c *client) Containers(ctx context.Context, podUID string) ([]Container, er
 	}
 	return all, nil
 }
+
+// Environment implements Runtime. Runtimes tell it in the verbose form of a container's status, as part of what they handed to the OCI runtime:
+// nothing has to be run in the container.
+func (c *client) Environment(ctx context.Context, id string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	answer, err := c.runtime.ContainerStatus(ctx, &runtimev1.ContainerStatusRequest{ContainerId: id, Verbose: true})
+	if status.Code(err) == codes.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, translate("asking for the environment of container "+id, err)
+	}
+	return environment(answer.Info["info"])
+}
+
+// environment reads the verbose information about a container.
+func environment(info string) (map[string]string, error) {
+	var known struct {
+		RuntimeSpec *struct {
+			Process struct{ Env []string }
+		}
+	}
+	if info == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(info), &known); err != nil {
+		return nil, fmt.Errorf("reading what the runtime says of a container: %w", err)
+	}
+	if known.RuntimeSpec == nil {
+		return nil, nil
+	}
+	env := map[string]string{}
+	for _, variable := range known.RuntimeSpec.Process.Env {
+		name, value, _ := strings.Cut(variable, "=")
+		env[name] = value
+	}
+	return env, nil
+}
+
+// Exec implements Runtime.
+func (c *client) Exec(ctx context.Context, id string, command []string, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit+callTimeout)
+	defer cancel()
+	answer, err := c.runtime.ExecSync(ctx, &runtimev1.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: seconds(limit)})
+	if err != nil {
+		return translate("running a command in container "+id, err)
+	}
+	if answer.ExitCode != 0 {
+		return fmt.Errorf("running a command in container %s: it ended with code %d: %s", id, answer.ExitCode, bytes.TrimSpace(answer.Stderr))
+	}
+	return nil
+}
+
+// Stop implements Runtime.
+func (c *client) Stop(ctx context.Context, id string, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, grace+2*callTimeout)
+	defer cancel()
+	_, err := c.runtime.StopContainer(ctx, &runtimev1.StopContainerRequest{ContainerId: id, Timeout: seconds(grace)})
+	if err != nil && status.Code(err) != codes.NotFound {
+		return translate("stopping container "+id, err)
+	}
+	return nil
+}
+
+// seconds rounds up: runtimes take whole seconds.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 func read(c *runtimev1.Container) Container {
 	// Annotations that are missing or broken leave zeros: the container was not made by a kubelet that we know.

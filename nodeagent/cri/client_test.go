@@ -5,6 +5,7 @@ package cri_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	runtimev1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/keelson/keelson/nodeagent/cri"
@@ -27,6 +30,9 @@ type speaker struct {
 	runtimev1.UnimplementedRuntimeServiceServer
 	name       string
 	containers []*runtimev1.Container
+	// info is the verbose part of every container's status, done what was asked for.
+	info map[string]string
+	done []string
 }
 
 func (s *speaker) Version(context.Context, *runtimev1.VersionRequest) (*runtimev1.VersionResponse, error) {
@@ -45,6 +51,81 @@ func (s *speaker) ListContainers(_ context.Context, r *runtimev1.ListContainersR
 		}
 	}
 	return &runtimev1.ListContainersResponse{Containers: found}, nil
+}
+
+func (s *speaker) find(id string) *runtimev1.Container {
+	for _, c := range s.containers {
+		if c.Id == id {
+			return c
+		}
+	}
+	return nil
+}
+
+func (s *speaker) ContainerStatus(_ context.Context, r *runtimev1.ContainerStatusRequest) (*runtimev1.ContainerStatusResponse, error) {
+	if s.find(r.ContainerId) == nil {
+		return nil, status.Error(codes.NotFound, "no such container")
+	}
+	return &runtimev1.ContainerStatusResponse{Info: s.info}, nil
+}
+
+func (s *speaker) ExecSync(_ context.Context, r *runtimev1.ExecSyncRequest) (*runtimev1.ExecSyncResponse, error) {
+	s.done = append(s.done, fmt.Sprintf("exec %s %v %d", r.ContainerId, r.Cmd, r.Timeout))
+	if r.Cmd[0] == "false" {
+		return &runtimev1.ExecSyncResponse{ExitCode: 1, Stderr: []byte("it is false\n")}, nil
+	}
+	return &runtimev1.ExecSyncResponse{}, nil
+}
+
+func (s *speaker) StopContainer(_ context.Context, r *runtimev1.StopContainerRequest) (*runtimev1.StopContainerResponse, error) {
+	if s.find(r.ContainerId) == nil {
+		return nil, status.Error(codes.NotFound, "no such container")
+	}
+	s.done = append(s.done, fmt.Sprintf("stop %s %d", r.ContainerId, r.Timeout))
+	return &runtimev1.StopContainerResponse{}, nil
+}
+
+// info is what containerd says of a container, as far as we look at it.
+const info = `{"sandboxID":"s","pid":7,"runtimeSpec":{"ociVersion":"1.1.0","process":{"args":["/demo"],"env":["PATH=/bin","TIER=a=b","EMPTY="]}},"config":{}}`
+
+func TestEnvironment(t *testing.T) {
+	for name, tc := range map[string]struct {
+		info      map[string]string
+		want      map[string]string
+		wantError string
+	}{
+		"what the OCI runtime was given":      {info: map[string]string{"info": info}, want: map[string]string{"PATH": "/bin", "TIER": "a=b", "EMPTY": ""}},
+		"a runtime that says nothing":         {},
+		"a runtime that says something else":  {info: map[string]string{"info": `{"pid":7}`}},
+		"a runtime that says what is no JSON": {info: map[string]string{"info": "{"}, wantError: "reading what the runtime says of a container"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := shortDir(t)
+			s := &speaker{name: "containerd", info: tc.info, containers: []*runtimev1.Container{kubeletContainer("pod-1", "main", "m1")}}
+			s.listen(t, filepath.Join(dir, "containerd.sock"))
+			runtime, _, err := cri.Connect(t.Context(), dir, "")
+			require.NoError(t, err)
+			got, err := runtime.Environment(t.Context(), "m1")
+			if tc.wantError != "" {
+				require.ErrorContains(t, err, tc.wantError)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, got)
+		})
+	}
+}
+
+func TestExecAndStop(t *testing.T) {
+	dir := shortDir(t)
+	s := &speaker{name: "containerd", containers: []*runtimev1.Container{kubeletContainer("pod-1", "main", "m1")}}
+	s.listen(t, filepath.Join(dir, "containerd.sock"))
+	runtime, _, err := cri.Connect(t.Context(), dir, "")
+	require.NoError(t, err)
+	require.NoError(t, runtime.Exec(t.Context(), "m1", []string{"say", "bye"}, 1500*time.Millisecond))
+	require.ErrorContains(t, runtime.Exec(t.Context(), "m1", []string{"false"}, time.Second), "it ended with code 1: it is false")
+	require.NoError(t, runtime.Stop(t.Context(), "m1", 2*time.Second))
+	assert.Equal(t, []string{"exec m1 [say bye] 2", "exec m1 [false] 1", "stop m1 2"}, s.done)
 }
 
 // listen serves on a socket until stop is called or the test ends.
@@ -87,13 +168,16 @@ func kubeletContainer(podUID, name, id string) *runtimev1.Container {
 
 func TestFakeIsARuntime(t *testing.T) {
 	fake := &critest.Fake{}
+	fake.SetEnvironment("m1", map[string]string{"PATH": "/"})
 	fake.Set("pod-1", cri.Container{ID: "m1", Name: "main", Created: time.Unix(1, 0), Running: true, SpecHash: 1})
 	critest.TestRuntime(t, fake, "pod-1")
 }
 
 func TestClientIsARuntime(t *testing.T) {
 	dir := shortDir(t)
-	s := &speaker{name: "containerd", containers: []*runtimev1.Container{kubeletContainer("pod-1", "main", "m1"), kubeletContainer("pod-2", "main", "m2")}}
+	s := &speaker{name: "containerd", info: map[string]string{"info": info}, containers: []*runtimev1.Container{
+		kubeletContainer("pod-1", "main", "m1"), kubeletContainer("pod-2", "main", "m2"),
+	}}
 	s.listen(t, filepath.Join(dir, "containerd.sock"))
 	runtime, version, err := cri.Connect(t.Context(), dir, "")
 	require.NoError(t, err)

@@ -20,6 +20,13 @@ type Runtime interface {
 	Version(ctx context.Context) (Version, error)
 	// Containers lists the containers of a Pod by its UID, ended ones too, in any order. A Pod that is not known has none.
 	Containers(ctx context.Context, podUID string) ([]Container, error)
+	// Environment is what a container was started with, by its ID. It is nil when the runtime knows the container no more, or does not tell.
+	Environment(ctx context.Context, id string) (map[string]string, error)
+	// Exec runs a command in a container and waits for its end, for a limited time. A command that fails is an error.
+	Exec(ctx context.Context, id string, command []string, limit time.Duration) error
+	// Stop ends a container: it gets the signal to end, and is killed when it still runs after the grace period. One that has ended, or is not
+	// known, is left alone.
+	Stop(ctx context.Context, id string, grace time.Duration) error
 }
 
 // Version identifies a runtime.

@@ -4,11 +4,15 @@
 package meta
 
 import (
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan/inplace"
 )
 
 // keepFacts is how a Pod is kept in memory: nothing is left of it but what Plan and the patch need, so that a node full of Pods costs little. What is not
@@ -33,20 +37,68 @@ func keepFacts(object any) (any, error) {
 		facts.Annotations[sidecarSetAnnotation] = ""
 	}
 	facts.Status.Phase = pod.Status.Phase
-	for i := range pod.Spec.Containers {
-		facts.Spec.Containers = append(facts.Spec.Containers, corev1.Container{Name: pod.Spec.Containers[i].Name})
+	isFollowing := false
+	for _, c := range inplace.LongRunning(&pod.Spec) {
+		isFollowing = isFollowing || inplace.FollowsMetadata(c)
+		keepContainer(facts, c)
 	}
-	for _, c := range pod.Status.ContainerStatuses {
-		facts.Status.ContainerStatuses = append(facts.Status.ContainerStatuses, corev1.ContainerStatus{
-			Name: c.Name, ContainerID: c.ContainerID, RestartCount: c.RestartCount,
-		})
+	facts.Status.ContainerStatuses = keepStatuses(pod.Status.ContainerStatuses)
+	facts.Status.InitContainerStatuses = keepStatuses(pod.Status.InitContainerStatuses)
+	if isFollowing {
+		keepUpdate(facts, pod)
 	}
 	return facts, nil
 }
 
-// isSame says that nothing has changed that could change the report: most events of a Pod are about its conditions.
+// keepContainer keeps the name of a container, and of one that follows metadata how it does that and how it is stopped.
+func keepContainer(facts *corev1.Pod, c *corev1.Container) {
+	kept := corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy}
+	if inplace.FollowsMetadata(c) {
+		kept.Env = slices.DeleteFunc(slices.Clone(c.Env), func(v corev1.EnvVar) bool { return v.ValueFrom == nil || v.ValueFrom.FieldRef == nil })
+		kept.Lifecycle, kept.Ports = c.Lifecycle, c.Ports
+	}
+	if c.RestartPolicy != nil {
+		facts.Spec.InitContainers = append(facts.Spec.InitContainers, kept)
+	} else {
+		facts.Spec.Containers = append(facts.Spec.Containers, kept)
+	}
+}
+
+func keepStatuses(all []corev1.ContainerStatus) []corev1.ContainerStatus {
+	var kept []corev1.ContainerStatus
+	for i := range all {
+		kept = append(kept, corev1.ContainerStatus{Name: all[i].Name, ContainerID: all[i].ContainerID, RestartCount: all[i].RestartCount})
+	}
+	return kept
+}
+
+// keepUpdate keeps what says how far an update in place of a Pod is, and the metadata that its containers follow.
+func keepUpdate(facts, pod *corev1.Pod) {
+	facts.Labels = map[string]string{}
+	for _, key := range []string{pub.LifecycleStateKey, appsv1.ControllerRevisionHashLabelKey} {
+		facts.Labels[key] = pod.Labels[key]
+	}
+	if state, found := pod.Annotations[pub.InPlaceUpdateStateKey]; found {
+		facts.Annotations[pub.InPlaceUpdateStateKey] = state
+	}
+	for _, c := range inplace.LongRunning(&pod.Spec) {
+		inplace.CopyFollowed(c, facts, pod)
+	}
+	facts.Spec.TerminationGracePeriodSeconds, facts.Status.PodIP = pod.Spec.TerminationGracePeriodSeconds, pod.Status.PodIP
+	for i := range pod.Status.Conditions {
+		if pod.Status.Conditions[i].Type == pub.InPlaceUpdateReady {
+			c := corev1.PodCondition{Type: pub.InPlaceUpdateReady, Status: pod.Status.Conditions[i].Status}
+			facts.Status.Conditions = append(facts.Status.Conditions, c)
+		}
+	}
+}
+
+// isSame says that nothing has changed that could change the report or call for a restart: most events of a Pod are about its conditions.
 func isSame(old, now *corev1.Pod) bool {
 	return old.UID == now.UID && wantsReport(old) == wantsReport(now) &&
 		equality.Semantic.DeepEqual(old.Annotations, now.Annotations) &&
+		equality.Semantic.DeepEqual(old.Labels, now.Labels) &&
+		equality.Semantic.DeepEqual(old.Status.Conditions, now.Status.Conditions) &&
+		equality.Semantic.DeepEqual(old.Status.InitContainerStatuses, now.Status.InitContainerStatuses) &&
 		equality.Semantic.DeepEqual(old.Status.ContainerStatuses, now.Status.ContainerStatuses)
 }

@@ -2,9 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package meta reports what the container runtime runs for the Pods of our workloads, in the annotation apps.kruise.io/runtime-containers-meta. From it the
-// controllers see that a container was started from a Pod's newest specification, where image IDs alone do not tell.
+// controllers see that a container was started from a Pod's newest specification, where image IDs alone do not tell, and with the environment that the Pod's
+// labels and annotations give it. While an update in place changes those, it restarts the containers whose environment is another: a kubelet restarts
+// none for its metadata.
 //
 //	Pod event ─► runtime: containers of the Pod ─► Plan ─► patch of pods/status, when the annotation says something else
+//	                      and their environments        └► stop, when the environment is out of date; the kubelet starts the container again
 package meta
 
 import (
@@ -19,6 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan/inplace"
+	"github.com/keelson/keelson/controllers/plan/pods"
 	"github.com/keelson/keelson/nodeagent/cri"
 )
 
@@ -52,10 +57,21 @@ type Report struct {
 	Write bool
 	// Broken says why the annotation that the Pod has could not be read; empty when it could.
 	Broken string
+	// Outdated are the running containers that are to be stopped, so that they start with the environment that the Pod gives them now.
+	Outdated []Outdated
 }
 
+// Outdated is a running container whose environment is not what the Pod gives it.
+type Outdated struct {
+	// Name is the container's name in the Pod, ID the runtime's.
+	Name, ID string
+}
+
+// Environments are what containers were started with, by their ID. One that is not in it is not known.
+type Environments map[string]map[string]string
+
 // Plan compares what the runtime runs with what the Pod's annotation says. It waits, and writes nothing, while the runtime knows no container.
-func Plan(pod *corev1.Pod, runtimeName string, running []cri.Container) (Report, error) {
+func Plan(pod *corev1.Pod, runtimeName string, running []cri.Container, environments Environments) (Report, error) {
 	var report Report
 	var now pub.RuntimeContainerMetaSet
 	text, found := pod.Annotations[pub.RuntimeContainerMetaKey]
@@ -64,10 +80,17 @@ func Plan(pod *corev1.Pod, runtimeName string, running []cri.Container) (Report,
 		report.Broken, now = err.Error(), pub.RuntimeContainerMetaSet{}
 	}
 	var wanted pub.RuntimeContainerMetaSet
-	for i := range pod.Spec.Containers {
-		if c := current(running, pod.Spec.Containers[i].Name); c != nil {
-			wanted.Containers = append(wanted.Containers, describe(c, runtimeName, now.Containers))
+	for _, spec := range inplace.LongRunning(&pod.Spec) {
+		c := current(running, spec.Name)
+		if c == nil {
+			continue
 		}
+		m := describe(c, runtimeName, now.Containers)
+		if environment := environments[c.ID]; environment != nil {
+			m.Hashes.ExtractedEnvFromMetadataHash = inplace.ActualEnvHash(spec, environment)
+			report.Outdated = append(report.Outdated, outdated(pod, spec, c, m.Hashes.ExtractedEnvFromMetadataHash)...)
+		}
+		wanted.Containers = append(wanted.Containers, m)
 	}
 	if len(wanted.Containers) == 0 {
 		return Report{}, nil
@@ -79,6 +102,14 @@ func Plan(pod *corev1.Pod, runtimeName string, running []cri.Container) (Report,
 	report.Value = string(raw)
 	report.Write = !found || report.Broken != "" || !equality.Semantic.DeepEqual(now, wanted)
 	return report, nil
+}
+
+// outdated is a container that runs with another environment than the Pod gives it, while an update of that is under way; or nothing.
+func outdated(pod *corev1.Pod, spec *corev1.Container, c *cri.Container, hash uint64) []Outdated {
+	if !c.Running || hash == inplace.ExpectedEnvHash(spec, pod.Labels, pod.Annotations) || !inplace.EnvIsDue(pods.Read(pod)) {
+		return nil
+	}
+	return []Outdated{{Name: c.Name, ID: c.ID}}
 }
 
 // describe says what is reported of a container. A hash of its environment that was reported before stays: the environment of a container does not change.

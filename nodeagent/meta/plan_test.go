@@ -4,6 +4,9 @@
 package meta_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
 	"testing"
 	"time"
 
@@ -113,7 +116,7 @@ func TestPlan(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := meta.Plan(tc.pod, "containerd", tc.running)
+			got, err := meta.Plan(tc.pod, "containerd", tc.running, nil)
 			require.NoError(t, err)
 			assert.Equal(t, tc.wantValue, got.Value)
 			assert.Equal(t, tc.wantWrite, got.Write)
@@ -125,11 +128,88 @@ func TestPlan(t *testing.T) {
 			if !got.Write {
 				return
 			}
-			again, err := meta.Plan(makePod(got.Value), "containerd", tc.running)
+			again, err := meta.Plan(makePod(got.Value), "containerd", tc.running, nil)
 			require.NoError(t, err)
 			assert.False(t, again.Write, "what was written is what is wanted")
 		})
 	}
+}
+
+// followingPod is a Pod whose container main follows a label, while an update of that is under way.
+func followingPod(change ...func(*corev1.Pod)) *corev1.Pod {
+	pod := makePod()
+	pod.Labels = map[string]string{"tier": "new", pub.LifecycleStateKey: string(pub.LifecycleStateUpdating)}
+	pod.Annotations = map[string]string{pub.InPlaceUpdateStateKey: `{"revision":"web-2","updateTimestamp":null,"updateEnvFromMetadata":true}`}
+	pod.Spec.Containers[0].Env = []corev1.EnvVar{{
+		Name: "TIER", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels['tier']"}},
+	}}
+	for _, f := range change {
+		f(pod)
+	}
+	return pod
+}
+
+func TestPlanOfEnvironments(t *testing.T) {
+	running := []cri.Container{container("main", "m1", 0, 0), container("helper", "h1", 0, 0)}
+	ended := []cri.Container{{ID: "m1", Name: "main", Created: made}}
+	outdated := []meta.Outdated{{Name: "main", ID: "m1"}}
+	of := func(tier string) meta.Environments {
+		return meta.Environments{"m1": {"TIER": tier, "PATH": "/"}, "h1": {"TIER": "whatever"}}
+	}
+	tests := map[string]struct {
+		pod          *corev1.Pod
+		running      []cri.Container
+		environments meta.Environments
+		want         []meta.Outdated
+		wantHash     uint64
+	}{
+		"an environment that is out of date":    {pod: followingPod(), running: running, environments: of("old"), want: outdated, wantHash: hashOf("old")},
+		"one that is not":                       {pod: followingPod(), running: running, environments: of("new"), wantHash: hashOf("new")},
+		"one that is not known":                 {pod: followingPod(), running: running},
+		"nothing is said of what does not run":  {pod: followingPod(), running: ended, environments: of("old"), wantHash: hashOf("old")},
+		"nor when the Pod is not being updated": {pod: followingPod(func(p *corev1.Pod) { p.Labels[pub.LifecycleStateKey] = "Normal" }), running: running, environments: of("old"), wantHash: hashOf("old")},
+		"nor when its update is one of images": {pod: followingPod(func(p *corev1.Pod) {
+			p.Annotations[pub.InPlaceUpdateStateKey] = `{"revision":"web-2","updateTimestamp":null}`
+		}), running: running, environments: of("old"), wantHash: hashOf("old")},
+		"nor when what is under way is not said": {pod: followingPod(func(p *corev1.Pod) { p.Annotations[pub.InPlaceUpdateStateKey] = "{" }), running: running, environments: of("old"), wantHash: hashOf("old")},
+		"a Pod that an older writer left drained, without a state": {
+			pod: followingPod(func(p *corev1.Pod) {
+				delete(p.Labels, pub.LifecycleStateKey)
+				p.Labels["controller-revision-hash"] = "web-2"
+				p.Status.Conditions = []corev1.PodCondition{{Type: pub.InPlaceUpdateReady, Status: corev1.ConditionFalse}}
+			}),
+			running: running, environments: of("old"), want: outdated, wantHash: hashOf("old"),
+		},
+		"a native sidecar": {
+			pod: followingPod(func(p *corev1.Pod) {
+				always := corev1.ContainerRestartPolicyAlways
+				p.Spec.InitContainers, p.Spec.Containers = p.Spec.Containers[:1], p.Spec.Containers[1:]
+				p.Spec.InitContainers[0].RestartPolicy = &always
+			}),
+			running: running, environments: of("old"), want: outdated, wantHash: hashOf("old"),
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := meta.Plan(tc.pod, "containerd", tc.running, tc.environments)
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, got.Outdated)
+			var report pub.RuntimeContainerMetaSet
+			require.NoError(t, json.Unmarshal([]byte(got.Value), &report))
+			assert.Equal(t, "main", report.Containers[0].Name)
+			assert.Equal(t, tc.wantHash, report.Containers[0].Hashes.ExtractedEnvFromMetadataHash)
+			if len(report.Containers) > 1 {
+				assert.Zero(t, report.Containers[1].Hashes.ExtractedEnvFromMetadataHash, "a container that follows nothing")
+			}
+		})
+	}
+}
+
+// hashOf is what is reported of an environment in which TIER has a value.
+func hashOf(tier string) uint64 {
+	h := fnv.New32a()
+	fmt.Fprintf(h, `[{"name":"TIER","value":%q}]`, tier)
+	return uint64(h.Sum32())
 }
 
 func FuzzPlan(f *testing.F) {
@@ -138,9 +218,9 @@ func FuzzPlan(f *testing.F) {
 	}
 	running := []cri.Container{container("main", "m1", 0, 0)}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := meta.Plan(makePod(text), "containerd", running)
+		got, err := meta.Plan(makePod(text), "containerd", running, nil)
 		require.NoError(t, err)
-		again, err := meta.Plan(makePod(got.Value), "containerd", running)
+		again, err := meta.Plan(makePod(got.Value), "containerd", running, nil)
 		require.NoError(t, err)
 		assert.False(t, again.Write)
 		assert.Empty(t, again.Broken)

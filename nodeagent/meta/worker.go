@@ -25,6 +25,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan/inplace"
 	"github.com/keelson/keelson/nodeagent/cri"
 )
 
@@ -45,18 +46,32 @@ type Worker struct {
 	informer cache.SharedIndexInformer
 	pods     corev1listers.PodLister
 	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	synced   atomic.Bool
+	// restarter is nil when environments are nobody's business.
+	restarter *restarter
+	synced    atomic.Bool
 }
 
-// New makes a Worker for a node. It watches only the Pods of that node.
-func New(client kubernetes.Interface, node string, runtime cri.Runtime, version cri.Version) (*Worker, error) {
-	mine := informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", node).String()
+// Options are the settings of a Worker.
+type Options struct {
+	// Node is the name of the node.
+	Node string
+	// FollowsMetadata lets it report which environment containers took from labels and annotations, and restart those whose environment is out of
+	// date while an update in place changes it.
+	FollowsMetadata bool
+}
+
+// New makes a Worker. It watches only the Pods of its node.
+func New(client kubernetes.Interface, runtime cri.Runtime, version cri.Version, o Options) (*Worker, error) {
+	mine := informers.WithTweakListOptions(func(list *metav1.ListOptions) {
+		list.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", o.Node).String()
 	})
 	pods := informers.NewSharedInformerFactoryWithOptions(client, 0, mine, informers.WithTransform(keepFacts)).Core().V1().Pods()
 	w := &Worker{
 		client: client, runtime: runtime, version: version, informer: pods.Informer(), pods: pods.Lister(),
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](time.Second, time.Minute)),
+	}
+	if o.FollowsMetadata {
+		w.restarter = newRestarter(w)
 	}
 	_, err := w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: w.enqueue,
@@ -94,6 +109,9 @@ func (w *Worker) Run(ctx context.Context) error {
 			for w.next(ctx) {
 			}
 		})
+	}
+	if w.restarter != nil {
+		group.Go(func() { w.restarter.run(ctx) })
 	}
 	<-ctx.Done()
 	return nil
@@ -136,13 +154,15 @@ func (w *Worker) report(ctx context.Context, key cache.ObjectName) error {
 	if !wantsReport(pod) {
 		return nil
 	}
-	running, err := w.runtime.Containers(ctx, string(pod.UID))
+	report, err := w.plan(ctx, pod)
 	if err != nil {
 		return err
 	}
-	report, err := Plan(pod, w.version.Name, running)
-	if err != nil || !report.Write {
-		return err
+	for _, outdated := range report.Outdated {
+		w.restarter.enqueue(key, pod.UID, outdated)
+	}
+	if !report.Write {
+		return nil
 	}
 	if err := w.write(ctx, pod, report.Value); err != nil {
 		return err
@@ -153,6 +173,39 @@ func (w *Worker) report(ctx context.Context, key cache.ObjectName) error {
 	}
 	klog.FromContext(ctx).V(1).Info("Reported containers", "pod", key.String(), "report", report.Value)
 	return nil
+}
+
+// plan asks the runtime about a Pod and compares.
+func (w *Worker) plan(ctx context.Context, pod *corev1.Pod) (Report, error) {
+	running, err := w.runtime.Containers(ctx, string(pod.UID))
+	if err != nil {
+		return Report{}, err
+	}
+	environments, err := w.environments(ctx, pod, running)
+	if err != nil {
+		return Report{}, err
+	}
+	return Plan(pod, w.version.Name, running, environments)
+}
+
+// environments asks for those of the current containers that follow metadata.
+func (w *Worker) environments(ctx context.Context, pod *corev1.Pod, running []cri.Container) (Environments, error) {
+	if w.restarter == nil {
+		return nil, nil
+	}
+	found := Environments{}
+	for _, spec := range inplace.LongRunning(&pod.Spec) {
+		c := current(running, spec.Name)
+		if c == nil || !inplace.FollowsMetadata(spec) {
+			continue
+		}
+		environment, err := w.runtime.Environment(ctx, c.ID)
+		if err != nil {
+			return nil, err
+		}
+		found[c.ID] = environment
+	}
+	return found, nil
 }
 
 // write patches one annotation. The UID makes the API server refuse it when another Pod has taken the name.

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +35,8 @@ func TestWiring(t *testing.T) {
 		"what happened while the agent was down is reported afterward": backFills,
 		"a restart where all is reported writes nothing":               restartsQuietly,
 		"events that change no container cost no call of the runtime":  asksSeldom,
+		"a container whose environment is out of date is restarted":    restartsOutdated,
+		"a restart that fails is tried again, and dropped when undue":  restartsAgain,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, w) })
 	}
@@ -146,6 +150,63 @@ func asksSeldom(t *testing.T, w *world) {
 	}
 	time.Sleep(1500 * time.Millisecond)
 	assert.Equal(t, calls, w.runtime.Calls())
+}
+
+// follows makes the container main follow a label, while an update changes that.
+func follows(pod *corev1.Pod) {
+	pod.Labels = map[string]string{"tier": "new", pub.LifecycleStateKey: string(pub.LifecycleStateUpdating), "unrelated": "kept-out"}
+	pod.Annotations[pub.InPlaceUpdateStateKey] = `{"revision":"web-2","updateTimestamp":null,"updateEnvFromMetadata":true}`
+	pod.Spec.TerminationGracePeriodSeconds = new(int64(7))
+	c := &pod.Spec.Containers[0]
+	c.Env = []corev1.EnvVar{
+		{Name: "TIER", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels['tier']"}}},
+		{Name: "SECRET", Value: "kept out"},
+	}
+	c.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"say", "bye"}}}}
+}
+
+func reportOfMain(id string, restarts int, tier string) string {
+	return fmt.Sprintf(`{"containers":[{"name":"main","containerID":"containerd://%s","restartCount":%d,"hashes":{"plainHash":51966,"extractedEnvFromMetadataHash":%d}}]}`,
+		id, restarts, hashOf(tier))
+}
+
+func restartsOutdated(t *testing.T, w *world) {
+	pod := w.createPod(t, "node-a", ours, follows)
+	w.runtime.SetEnvironment("old-1", map[string]string{"TIER": "old"})
+	w.runtime.SetEnvironment("new-1", map[string]string{"TIER": "new"})
+	w.runtime.Set(string(pod.UID), container("main", "old-1", 0, 0))
+	w.startAgent(t)
+	w.eventuallyReports(t, pod, reportOfMain("old-1", 0, "old"))
+	w.eventually(t, "the hook runs, then the container is stopped", func(context.Context) (bool, string) {
+		done := w.runtime.Done()
+		return slices.Contains(done, "exec old-1 say bye") && slices.ContainsFunc(done, func(s string) bool { return strings.HasPrefix(s, "stop old-1 within 6.9") }),
+			strings.Join(done, "; ")
+	})
+	w.runtime.Set(string(pod.UID), container("main", "old-1", 0, 0), container("main", "new-1", 5, 1))
+	w.setStatus(t, pod, "containerd://new-1", 1)
+	w.eventuallyReports(t, pod, reportOfMain("new-1", 1, "new"))
+	time.Sleep(1500 * time.Millisecond)
+	assert.NotContains(t, strings.Join(w.runtime.Done(), "; "), "new-1", "what is up to date is left alone")
+}
+
+func restartsAgain(t *testing.T, w *world) {
+	w.runtime.FailStops(errors.New("not now"))
+	defer w.runtime.FailStops(nil)
+	pod := w.createPod(t, "node-a", ours, follows)
+	w.runtime.SetEnvironment("old-2", map[string]string{"TIER": "old"})
+	w.runtime.Set(string(pod.UID), container("main", "old-2", 0, 0))
+	w.startAgent(t)
+	w.eventuallyReports(t, pod, reportOfMain("old-2", 0, "old"))
+	time.Sleep(500 * time.Millisecond)
+	w.patch(t, pod, `{"metadata":{"labels":{"tier":"old"}}}`)
+	w.runtime.FailStops(nil)
+	time.Sleep(4 * time.Second)
+	assert.NotContains(t, strings.Join(w.runtime.Done(), "; "), "old-2", "the label was changed back meanwhile")
+	w.patch(t, pod, `{"metadata":{"labels":{"tier":"new"}}}`)
+	w.eventually(t, "the container is stopped", func(context.Context) (bool, string) {
+		done := strings.Join(w.runtime.Done(), "; ")
+		return strings.Contains(done, "stop old-2"), done
+	})
 }
 
 // admits asks the shipped policy what the agent may write. No agent runs; the tokens are real ones.

@@ -118,7 +118,7 @@ func (w *world) startAgent(t *testing.T) (stop func()) {
 	t.Helper()
 	version, err := (&critest.Fake{}).Version(t.Context())
 	require.NoError(t, err)
-	worker, err := meta.New(w.bound, "node-a", w.runtime, version)
+	worker, err := meta.New(w.bound, w.runtime, version, meta.Options{Node: "node-a", FollowsMetadata: true})
 	require.NoError(t, err)
 	require.Error(t, worker.Ready())
 	ctx, cancel := context.WithCancel(context.Background())

@@ -254,3 +254,30 @@ func add(to map[string]bool, group string, resources, verbs []string) {
 		}
 	}
 }
+
+func TestPodsAreResizedOnlyWhereTheGateIsOn(t *testing.T) {
+	forEach(t, func(t *testing.T, m resmap.ResMap) {
+		settings, granted := map[string]bool{}, map[string]bool{}
+		for _, r := range m.Resources() {
+			switch {
+			case r.GetKind() == "ConfigMap" && strings.HasPrefix(r.GetName(), "kruise-feature-gates-"):
+				for gate, text := range decode[corev1.ConfigMap](t, r).Data {
+					settings[gate] = text == "true"
+				}
+			case r.GetKind() == "ClusterRole":
+				for _, rule := range decode[rbacv1.ClusterRole](t, r).Rules {
+					if slices.Contains(rule.Resources, "pods/resize") {
+						add(granted, r.GetName(), rule.Resources, rule.Verbs)
+					}
+				}
+			}
+		}
+		set, err := gates.Resolve(settings)
+		require.NoError(t, err)
+		want := map[string]bool{}
+		if set.Enabled(gates.InPlaceWorkloadVerticalScaling) {
+			want["patch kruise-manager-resize-role/pods/resize"] = true
+		}
+		assert.Equal(t, want, granted)
+	})
+}

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/e2e-framework/klient/k8s"
@@ -163,6 +164,19 @@ func (s *Suite) Pods(selector string) map[string]corev1.Pod {
 		}
 	}
 	return pods
+}
+
+// Get asks the server in a Pod, by way of the API server.
+func (s *Suite) Get(pod, port, path string) []byte {
+	s.Helper()
+	client, err := kubernetes.NewForConfig(s.Resources.GetConfig())
+	require.NoError(s, err)
+	var body []byte
+	require.NoError(s, s.retried(func(ctx context.Context) error {
+		body, err = client.CoreV1().Pods(s.Namespace).ProxyGet("http", pod, port, path, nil).DoRaw(ctx)
+		return err
+	}))
+	return body
 }
 
 // Eventually waits until a condition holds; what says in words what is waited for.

@@ -34,8 +34,8 @@ type fate struct {
 
 // warn tells the user what an update of a CloneSet will do to its Pods, where that is not what its policy hopes for. Everything is read out of the two
 // objects: the status of the old one says how many Pods there are, how many of them are at its template, and whether the others can follow it in place.
-func warn(old, updated *object) []string {
-	pods, why := compare(old, updated)
+func warn(old, updated *object, may inplace.Options) []string {
+	pods, why := compare(old, updated, may)
 	now, before := foresee(updated, pods, why), fate{}
 	if pods.isSameTemplate {
 		// What was going to happen anyway is no news.
@@ -67,7 +67,7 @@ type standing struct {
 // compare says how the Pods that are there stand to the template of the updated object, and why some cannot follow in place. Whether a change can be made in
 // place does not depend on where a Pod is on its way, so what holds for the Pods at the old template holds for all, unless the status says that the others could not
 // even follow that.
-func compare(old, updated *object) (pods standing, why string) {
+func compare(old, updated *object, may inplace.Options) (pods standing, why string) {
 	all, atOld := int(old.Status.Replicas), int(old.Status.UpdatedReplicas)
 	told := old.told()
 	var before, after corev1.PodTemplateSpec
@@ -83,7 +83,7 @@ func compare(old, updated *object) (pods standing, why string) {
 		}
 		return pods, told
 	}
-	_, verdict := inplace.Diff(&before, &after)
+	_, verdict := inplace.Diff(&before, &after, may)
 	switch {
 	case verdict.OK && told == "":
 		return standing{able: all}, ""

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/controllers/plan/inplace"
 	"github.com/keelson/keelson/controllers/plan/revision"
 )
 
@@ -108,7 +109,7 @@ func TestWarn(t *testing.T) {
 				tc.observed = &observed{pods: 5, atOld: 5}
 			}
 			old.Status = tc.observed.status(t)
-			assert.Equal(t, tc.want, strings.Join(warn(old, updated), "\n"))
+			assert.Equal(t, tc.want, strings.Join(warn(old, updated, inplace.Options{}), "\n"))
 		})
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
+	"github.com/keelson/keelson/controllers/plan/inplace"
 )
 
 // Path is where the API server sends CloneSets.
@@ -31,6 +32,8 @@ const Path = "/validate-apps-kruise-io-cloneset"
 type Validator struct {
 	// Client asks the cluster about templates, by dry run.
 	Client kubernetes.Interface
+	// InPlace says what can change on a running Pod, so that the user is warned of the rest.
+	InPlace inplace.Options
 }
 
 var _ admission.Handler = &Validator{}
@@ -68,7 +71,7 @@ func (v *Validator) judge(ctx context.Context, req admission.Request, old, updat
 		return refuse(req, updated, causes)
 	}
 	if old != nil {
-		warnings = append(warnings, warn(old, updated)...)
+		warnings = append(warnings, warn(old, updated, v.InPlace)...)
 	}
 	for _, warning := range warnOfOrder(old, updated) {
 		warnings = append(warnings, fieldIn(req, warning))

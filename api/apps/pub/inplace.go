@@ -65,6 +65,9 @@ type InPlaceUpdateState struct {
 	UpdateResources bool `json:"updateResources,omitempty"`
 	// UpdateImages says that images change.
 	UpdateImages bool `json:"updateImages,omitempty"`
+	// ContainerResources are the resources, by container name, that the batches so far ask for. They are written after this state, through
+	// another subresource. This field is ours alone.
+	ContainerResources map[string]corev1.ResourceRequirements `json:"containerResources,omitempty"`
 	// NextContainerImages are the images, by container name, of later batches.
 	NextContainerImages map[string]string `json:"nextContainerImages,omitempty"`
 	// NextContainerRefMetadata is the metadata, by container name, of later batches.
@@ -95,6 +98,9 @@ type InPlaceUpdateContainerBatch struct {
 type InPlaceUpdateContainerStatus struct {
 	// ImageID is the ID of the image that ran.
 	ImageID string `json:"imageID,omitempty"`
+	// OvertakenImages are the images of updates that this one overtook before the container had followed them: a container that runs one of them
+	// has followed that update, and not this one. This field is ours alone.
+	OvertakenImages []string `json:"overtakenImages,omitempty"`
 }
 
 // RuntimeContainerMetaSet is what the node agent reports of a Pod's containers.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,19 +30,22 @@ type Target struct {
 	Labels map[string]string
 	// Spec is what changes.
 	Spec Spec
-	// GraceSeconds is how long the Pod stays drained before its images change.
+	// GraceSeconds is how long the Pod stays drained before its containers restart.
 	GraceSeconds int32
-	// After is the state of the Pod when the change restarts no container, and so ends with the write that begins it.
+	// After is the state of the Pod when the change touches no container, and so ends with the write that begins it.
 	After pub.LifecycleStateType
 }
 
 // held is the annotation of an update that waits for its grace period.
 // COMPAT: the names and the encoding of the metadata patch (base64 of JSON) are published.
 type held struct {
-	Revision        string            `json:"revision"`
-	ContainerImages map[string]string `json:"containerImages,omitempty"`
-	MetadataPatch   []byte            `json:"metaDataPatch,omitempty"`
-	GraceSeconds    int32             `json:"graceSeconds,omitempty"`
+	Revision              string                                 `json:"revision"`
+	ContainerImages       map[string]string                      `json:"containerImages,omitempty"`
+	ContainerRefMetadata  map[string]metav1.ObjectMeta           `json:"containerRefMetadata,omitempty"`
+	ContainerResources    map[string]corev1.ResourceRequirements `json:"containerResources,omitempty"`
+	MetadataPatch         []byte                                 `json:"metaDataPatch,omitempty"`
+	UpdateEnvFromMetadata bool                                   `json:"updateEnvFromMetadata,omitempty"`
+	GraceSeconds          int32                                  `json:"graceSeconds,omitempty"`
 }
 
 // metadataPatch is what MetadataPatch decodes to.
@@ -52,46 +56,100 @@ type metadataPatch struct {
 	} `json:"metadata"`
 }
 
-// Begin writes the start of an update in place. It fails only when the state cannot be encoded. An update that is still running is overtaken:
-// the new one also waits for the containers that the old one restarts.
+// Begin writes the start of an update in place: it drains the Pod where containers restart, and changes the first batch of them. It fails only when
+// the state cannot be encoded. An update that is still running is overtaken: the new one also waits for the containers that the old one changed, and
+// makes what that left for later batches.
 //
 //	r1 -> r2 changes main and sidecar; before they restart, r3 changes main alone => complete when main and sidecar have restarted
 func Begin(f *pods.Facts, t Target, now time.Time) ([]plan.Change, error) {
-	left := unfinished(f)
-	mark, err := marked(f, t, left, now)
-	if err != nil {
-		return nil, err
+	debt := unpaid(f)
+	spec := t.Spec.over(debt.later).beyond(f.Pod)
+	// What the new update changes once more may come in a later batch; the first must not wait for what was wanted before.
+	debt.resources = without(debt.resources, spec.Resources)
+	state := &pub.InPlaceUpdateState{
+		Revision: t.Revision, UpdateTimestamp: stamp(now), LastContainerStatuses: debt.images, ContainerResources: debt.resources,
+		UpdateImages:          len(spec.Images)+len(debt.images) > 0,
+		UpdateEnvFromMetadata: len(spec.RefMetadata)+len(spec.losing(f.Pod)) > 0 || debt.env,
+		UpdateResources:       len(spec.Resources)+len(debt.resources) > 0,
 	}
-	if !t.Spec.RestartsContainers() {
-		mark.Labels(t.Spec.Labels)
-		mark.Annotations(t.Spec.Annotations)
-		if len(left) == 0 {
-			mark.State(t.After, now)
-		}
-		return []plan.Change{mark.Change()}, nil
+	mark := &Patch{}
+	for key, value := range t.Labels {
+		mark.Label(key, value)
+	}
+	if !state.UpdateImages && !state.UpdateEnvFromMetadata && !state.UpdateResources {
+		mark.State(t.After, now)
+		return stage(f, mark, state, spec, now)
 	}
 	mark.State(pub.LifecycleStateUpdating, now)
-	if t.GraceSeconds > 0 {
-		return holdBack(f, t, mark, now)
+	restarts := spec.restarts(f.Pod)
+	if restarts && t.GraceSeconds > 0 {
+		return holdBack(f, mark, state, spec, t.GraceSeconds)
 	}
-	mark.Labels(t.Spec.Labels)
-	mark.Annotations(t.Spec.Annotations)
-	for _, name := range t.Spec.Containers() {
-		mark.Image(name, t.Spec.Images[name])
+	changes, err := stage(f, mark, state, spec, now)
+	if drain, needed := drained(f, now); needed && restarts && err == nil {
+		changes = append([]plan.Change{drain.Change()}, changes...)
 	}
-	if drain, needed := drained(f, now); needed {
-		return []plan.Change{drain.Change(), mark.Change()}, nil
-	}
-	return []plan.Change{mark.Change()}, nil
+	return changes, err
 }
 
-// holdBack drains the Pod and notes the update on it, in one write to its status; the images follow after the grace period.
-func holdBack(f *pods.Facts, t Target, mark *Patch, now time.Time) ([]plan.Change, error) {
-	var meta metadataPatch
-	meta.Metadata.Labels, meta.Metadata.Annotations = t.Spec.Labels, t.Spec.Annotations
-	h := held{Revision: t.Revision, ContainerImages: t.Spec.Images, GraceSeconds: t.GraceSeconds}
+// stamp is the time as it is kept on Pods.
+func stamp(now time.Time) metav1.Time { return metav1.NewTime(now.UTC().Truncate(time.Second)) }
+
+// stage writes the next batch, with the state that remembers it. Resources follow in a write of their own: they go to another subresource.
+func stage(f *pods.Facts, mark *Patch, state *pub.InPlaceUpdateState, spec Spec, now time.Time) ([]plan.Change, error) {
+	order := priorities(f.Pod)
+	var before []string
+	if len(order) > 0 {
+		changing := spec.Containers()
+		before = slices.DeleteFunc(busy(f, state), func(name string) bool { return slices.Contains(changing, name) })
+	}
+	first, rest, names := spec.split(f.Pod, order, before)
+	mark.Labels(first.Labels)
+	mark.Annotations(first.Annotations)
+	for _, meta := range first.RefMetadata {
+		for key, value := range meta.Labels {
+			mark.Label(key, value)
+		}
+		for key, value := range meta.Annotations {
+			mark.Annotation(key, value)
+		}
+	}
+	for _, name := range first.Containers() {
+		if image, changes := first.Images[name]; changes {
+			mark.Image(f.Pod, name, image)
+		}
+	}
+	state.LastContainerStatuses = merged(state.LastContainerStatuses, lastStatuses(f, first.Images))
+	state.ContainerResources = merged(state.ContainerResources, first.Resources)
+	state.NextContainerImages, state.NextContainerRefMetadata, state.NextContainerResources = rest.Images, rest.RefMetadata, rest.Resources
+	state.PreCheckBeforeNext = nil
+	if len(rest.Containers()) > 0 {
+		state.PreCheckBeforeNext = &pub.InPlaceUpdatePreCheckBeforeNext{ContainersRequiredReady: union(names, before)}
+	}
+	if len(names) > 0 {
+		batch := pub.InPlaceUpdateContainerBatch{Timestamp: stamp(now), Containers: names}
+		state.ContainerBatchesRecord = append(state.ContainerBatchesRecord[:len(state.ContainerBatchesRecord):len(state.ContainerBatchesRecord)], batch)
+	}
+	if err := mark.remember(state); err != nil {
+		return nil, err
+	}
+	changes := []plan.Change{mark.Change()}
+	if left := unwritten(f.Pod, state.ContainerResources); len(left) > 0 {
+		changes = append(changes, resize(left))
+	}
+	return changes, nil
+}
+
+// holdBack drains the Pod and notes the update on it, in one write to its status; the containers follow after the grace period.
+func holdBack(f *pods.Facts, mark *Patch, state *pub.InPlaceUpdateState, spec Spec, graceSeconds int32) ([]plan.Change, error) {
+	h := held{
+		Revision: state.Revision, GraceSeconds: graceSeconds, UpdateEnvFromMetadata: state.UpdateEnvFromMetadata,
+		ContainerImages: spec.Images, ContainerRefMetadata: spec.RefMetadata, ContainerResources: spec.Resources,
+	}
 	var err error
-	if len(t.Spec.Labels)+len(t.Spec.Annotations) > 0 {
+	if len(spec.Labels)+len(spec.Annotations) > 0 {
+		var meta metadataPatch
+		meta.Metadata.Labels, meta.Metadata.Annotations = spec.Labels, spec.Annotations
 		if h.MetadataPatch, err = json.Marshal(meta); err != nil {
 			return nil, fmt.Errorf("encoding the metadata of the update: %w", err)
 		}
@@ -101,56 +159,74 @@ func holdBack(f *pods.Facts, t Target, mark *Patch, now time.Time) ([]plan.Chang
 		return nil, fmt.Errorf("encoding the update: %w", err)
 	}
 	mark.Annotation(pub.InPlaceUpdateGraceKey, string(raw))
-	if drain, needed := drained(f, now); needed {
+	if err := mark.remember(state); err != nil {
+		return nil, err
+	}
+	if drain, needed := drained(f, state.UpdateTimestamp.Time); needed {
 		mark.conditions = drain.conditions
 	}
 	return []plan.Change{mark.Change()}, nil
 }
 
-// marked notes on the Pod which revision it goes to and from what its containers come, those included that are left of the update before.
-func marked(f *pods.Facts, t Target, left map[string]pub.InPlaceUpdateContainerStatus, now time.Time) (*Patch, error) {
-	stamp := metav1.NewTime(now.UTC().Truncate(time.Second))
-	state := pub.InPlaceUpdateState{
-		Revision:        t.Revision,
-		UpdateTimestamp: stamp,
-		UpdateImages:    t.Spec.RestartsContainers() || len(left) > 0,
-	}
-	state.LastContainerStatuses = left
-	if t.Spec.RestartsContainers() {
-		state.LastContainerStatuses = joined(left, lastStatuses(f, t.Spec))
-		state.ContainerBatchesRecord = []pub.InPlaceUpdateContainerBatch{{Timestamp: stamp, Containers: t.Spec.Containers()}}
-	}
-	raw, err := json.Marshal(state)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the state of the update: %w", err)
-	}
-	p := &Patch{}
-	for key, value := range t.Labels {
-		p.Label(key, value)
-	}
-	p.Annotation(pub.InPlaceUpdateStateKey, string(raw))
-	return p, nil
+// debt is what a running update has not done yet; who overtakes it takes it over.
+type debt struct {
+	// images are the containers that have another image and do not run it yet, with what they come from.
+	images map[string]pub.InPlaceUpdateContainerStatus
+	// resources are those that the Pod asks for and that are not in effect.
+	resources map[string]corev1.ResourceRequirements
+	// env says that a container does not have the environment yet that the metadata gives it.
+	env bool
+	// later is what was to be written still.
+	later Spec
 }
 
-func lastStatuses(f *pods.Facts, spec Spec) map[string]pub.InPlaceUpdateContainerStatus {
-	last := make(map[string]pub.InPlaceUpdateContainerStatus, len(spec.Images))
-	for name := range spec.Images {
-		last[name] = pub.InPlaceUpdateContainerStatus{}
+func unpaid(f *pods.Facts) debt {
+	if f.InPlace == nil || !isUnderWay(f) {
+		return debt{}
 	}
-	for i := range f.Pod.Status.ContainerStatuses {
-		c := &f.Pod.Status.ContainerStatuses[i]
-		if _, changes := spec.Images[c.Name]; changes {
-			last[c.Name] = pub.InPlaceUpdateContainerStatus{ImageID: c.ImageID}
+	reports := readReports(f.Pod)
+	d := debt{images: maps.Clone(f.InPlace.LastContainerStatuses), later: laterOf(f.InPlace), env: !envFollowed(f, reports).OK}
+	maps.DeleteFunc(d.images, func(name string, _ pub.InPlaceUpdateContainerStatus) bool { return followed(f, name, reports).OK })
+	unwritten := unwritten(f.Pod, f.InPlace.ContainerResources)
+	d.later.Resources = overlaidAll(d.later.Resources, unwritten)
+	d.resources = without(f.InPlace.ContainerResources, unwritten)
+	maps.DeleteFunc(d.resources, func(name string, wanted corev1.ResourceRequirements) bool { return resized(f, name, wanted).OK })
+	return d
+}
+
+// laterOf is what the batches to come change.
+func laterOf(state *pub.InPlaceUpdateState) Spec {
+	return Spec{Images: state.NextContainerImages, Resources: state.NextContainerResources, RefMetadata: state.NextContainerRefMetadata}
+}
+
+func lastStatuses(f *pods.Facts, images map[string]string) map[string]pub.InPlaceUpdateContainerStatus {
+	last := make(map[string]pub.InPlaceUpdateContainerStatus, len(images))
+	for name := range images {
+		var noted pub.InPlaceUpdateContainerStatus
+		if status := containerStatus(f.Pod, name); status != nil {
+			noted.ImageID = status.ImageID
 		}
+		noted.OvertakenImages = overtaken(f, name, images[name])
+		last[name] = noted
 	}
 	return last
 }
 
-func joined(base, over map[string]pub.InPlaceUpdateContainerStatus) map[string]pub.InPlaceUpdateContainerStatus {
-	out := make(map[string]pub.InPlaceUpdateContainerStatus, len(base)+len(over))
-	maps.Copy(out, base)
-	maps.Copy(out, over)
-	return out
+// overtaken are the images that a container may still be on its way to: those of updates before this one, unless it is seen to run the last of them.
+func overtaken(f *pods.Facts, name, image string) []string {
+	spec, status := container(f.Pod, name), containerStatus(f.Pod, name)
+	if spec == nil {
+		return nil
+	}
+	if status != nil && !isStopped(status) && (isSameImage(spec.Image, status.Image) || readReports(f.Pod).of(status).PlainHash == KubeletHash(spec)) {
+		return nil
+	}
+	all := []string{spec.Image}
+	if f.InPlace != nil && isUnderWay(f) {
+		all = append(all, f.InPlace.LastContainerStatuses[name].OvertakenImages...)
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(other string) bool { return isSameImage(other, image) })
 }
 
 // drained takes the Pod out of its endpoints. It is not needed for a Pod without the gate, or one that is drained already.

@@ -15,6 +15,6 @@ func BenchmarkDiff(b *testing.B) {
 	old, updated := template(), changed(func(t *corev1.PodTemplateSpec) { t.Spec.Containers[0].Image = "main:2" })
 	b.ReportAllocs()
 	for b.Loop() {
-		inplace.Diff(old, updated)
+		inplace.Diff(old, updated, inplace.Options{})
 	}
 }

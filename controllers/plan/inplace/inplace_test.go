@@ -83,7 +83,7 @@ func TestDiff(t *testing.T) {
 				env := []corev1.EnvVar{{Name: "C", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['config']"}}}}
 				old.Spec.Containers[0].Env, tc.updated.Spec.Containers[0].Env = env, env
 			}
-			spec, verdict := inplace.Diff(old, tc.updated)
+			spec, verdict := inplace.Diff(old, tc.updated, inplace.Options{})
 			if tc.wantNo != "" {
 				assert.False(t, verdict.OK)
 				assert.Contains(t, verdict.Message, tc.wantNo)
@@ -152,8 +152,12 @@ func apply(t *testing.T, pod *corev1.Pod, changes []plan.Change) *corev1.Pod {
 			}
 		}
 		for _, container := range p.Spec.Containers {
-			require.Empty(t, c.Subresource, "images are not in the status")
-			out.Spec.Containers[0].Image = container.Image
+			require.NotEqual(t, "status", c.Subresource, "containers are not in the status")
+			for i := range out.Spec.Containers {
+				if out.Spec.Containers[i].Name == container.Name && c.Subresource == "" {
+					out.Spec.Containers[i].Image = container.Image
+				}
+			}
 		}
 		for _, condition := range p.Status.Conditions {
 			require.Equal(t, "status", c.Subresource)

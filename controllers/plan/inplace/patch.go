@@ -5,6 +5,9 @@ package inplace
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,7 +21,8 @@ import (
 type Patch struct {
 	labels, annotations map[string]any
 	conditions          []map[string]any
-	images              []map[string]any
+	// images and initImages are the containers that get another image.
+	images, initImages []map[string]any
 }
 
 // Label sets a label.
@@ -54,9 +58,32 @@ func (p *Patch) Condition(c corev1.PodCondition) {
 	p.conditions = append(p.conditions, entry)
 }
 
-// Image sets the image of a container.
-func (p *Patch) Image(container, image string) {
-	p.images = append(p.images, map[string]any{"name": container, "image": image})
+// Image sets the image of a container, or of a native sidecar.
+func (p *Patch) Image(pod *corev1.Pod, container, image string) {
+	list := &p.images
+	if isInit(pod, container) {
+		list = &p.initImages
+	}
+	*list = append(*list, map[string]any{"name": container, "image": image})
+}
+
+// remember puts the state of the update into its annotation.
+func (p *Patch) remember(state *pub.InPlaceUpdateState) error {
+	raw, err := json.Marshal(state)
+	if err != nil {
+		return fmt.Errorf("encoding the state of the update: %w", err)
+	}
+	p.Annotation(pub.InPlaceUpdateStateKey, string(raw))
+	return nil
+}
+
+// resize asks for resources, by the name of the container.
+func resize(wanted map[string]corev1.ResourceRequirements) plan.Change {
+	var containers []map[string]any
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		containers = append(containers, map[string]any{"name": name, "resources": wanted[name]})
+	}
+	return plan.Change{Subresource: "resize", Patch: encoded(map[string]any{"spec": map[string]any{"containers": containers}})}
 }
 
 // Change encodes the patch. One with conditions goes to the status subresource, which may write metadata too, but no images.
@@ -73,19 +100,30 @@ func (p *Patch) Change() plan.Change {
 		body["metadata"] = metadata
 	}
 	change := plan.Change{}
+	spec := map[string]any{}
 	if len(p.images) > 0 {
-		body["spec"] = map[string]any{"containers": p.images}
+		spec["containers"] = p.images
+	}
+	if len(p.initImages) > 0 {
+		spec["initContainers"] = p.initImages
+	}
+	if len(spec) > 0 {
+		body["spec"] = spec
 	} else if len(p.conditions) > 0 {
 		body["status"] = map[string]any{"conditions": p.conditions}
 		change.Subresource = "status"
 	}
+	change.Patch = encoded(body)
+	return change
+}
+
+func encoded(body map[string]any) []byte {
 	raw, err := json.Marshal(body)
 	if err != nil {
-		// NOTE: maps of strings and times always encode.
+		// NOTE: maps of strings, times and quantities always encode.
 		panic(err)
 	}
-	change.Patch = raw
-	return change
+	return raw
 }
 
 func put(target *map[string]any, key string, value any) {

@@ -5,6 +5,8 @@ package inplace
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,9 +24,10 @@ type StepKind string
 const (
 	// Idle says that no update is under way.
 	Idle StepKind = "Idle"
-	// Wait says that something has to happen first: a time, or the kubelet.
+	// Wait says that something has to happen first: a time, the kubelet, or the node agent.
 	Wait StepKind = "Wait"
-	// Apply writes the update that was held back for its grace period.
+	// Apply writes what is next: the update that was held back for its grace period, the next batch of containers, or resources that are still
+	// to be asked for.
 	Apply StepKind = "Apply"
 	// Finish makes the Pod ready again.
 	Finish StepKind = "Finish"
@@ -37,8 +40,8 @@ type Step struct {
 	After time.Duration
 	// Message says what is waited for.
 	Message string
-	// apply is what Apply writes.
-	apply *Patch
+	// changes are what Apply writes.
+	changes []plan.Change
 }
 
 // Next says what the update of a Pod does next. It is derived from the Pod alone, so it goes on wherever another writer, or this program
@@ -50,12 +53,16 @@ func Next(f *pods.Facts, now time.Time) Step {
 	if !isUnderWay(f) {
 		return Step{Kind: Idle}
 	}
-	if f.InPlace != nil {
-		if v := Complete(f); !v.OK {
-			return Step{Kind: Wait, Message: v.Message}
-		}
+	if f.InPlace == nil {
+		return Step{Kind: Finish}
 	}
-	return Step{Kind: Finish}
+	if left := unwritten(f.Pod, f.InPlace.ContainerResources); len(left) > 0 {
+		return Step{Kind: Apply, changes: []plan.Change{resize(left)}, Message: "asking for the resources of the update"}
+	}
+	if v := Complete(f); !v.OK {
+		return Step{Kind: Wait, Message: v.Message}
+	}
+	return nextBatch(f, now)
 }
 
 // isUnderWay says that the Pod is in state Updating; or that it is drained with an unfinished update on it, as Pods without a state were left
@@ -67,6 +74,32 @@ func isUnderWay(f *pods.Facts) bool {
 	return f.State == "" && f.InPlaceReady == corev1.ConditionFalse && f.InPlace != nil && revision.Matches(f.Revision, f.InPlace.Revision)
 }
 
+// nextBatch changes the containers that come after those that have followed, once these are ready; after the last batch the update is done.
+func nextBatch(f *pods.Facts, now time.Time) Step {
+	spec := laterOf(f.InPlace)
+	later := spec.Containers()
+	if len(later) == 0 {
+		return Step{Kind: Finish}
+	}
+	if check := f.InPlace.PreCheckBeforeNext; check != nil {
+		for _, name := range check.ContainersRequiredReady {
+			status := containerStatus(f.Pod, name)
+			if container(f.Pod, name) != nil && (status == nil || !status.Ready) {
+				return Step{Kind: Wait, Message: fmt.Sprintf("container %s is not ready, and %s comes after it", name, strings.Join(later, ", "))}
+			}
+		}
+	}
+	state := *f.InPlace
+	changes, err := stage(f, &Patch{}, &state, spec, now)
+	if err != nil {
+		return Step{Kind: Wait, Message: err.Error()}
+	}
+	if drain, needed := drained(f, now); needed && spec.restarts(f.Pod) {
+		changes = append([]plan.Change{drain.Change()}, changes...)
+	}
+	return Step{Kind: Apply, changes: changes, Message: "the next batch of containers"}
+}
+
 func nextHeld(f *pods.Facts, now time.Time) Step {
 	var h held
 	p := &Patch{}
@@ -76,45 +109,84 @@ func nextHeld(f *pods.Facts, now time.Time) Step {
 	}
 	// An update that is not for the revision on the Pod has been overtaken, and one that cannot be read is lost: the next plan starts over.
 	if err := json.Unmarshal([]byte(f.Grace), &h); err != nil || f.InPlace == nil || !revision.Matches(f.Revision, h.Revision) {
-		return Step{Kind: Apply, apply: p, Message: "dropping an update that was overtaken"}
+		return Step{Kind: Apply, changes: []plan.Change{p.Change()}, Message: "dropping an update that was overtaken"}
 	}
 	if left := f.InPlace.UpdateTimestamp.Add(time.Duration(h.GraceSeconds) * time.Second).Sub(now); left > 0 {
-		return Step{Kind: Wait, After: left, Message: "grace period before the images change"}
+		return Step{Kind: Wait, After: left, Message: "grace period before the containers restart"}
 	}
+	spec := Spec{Images: h.ContainerImages, Resources: h.ContainerResources, RefMetadata: h.ContainerRefMetadata}
 	var meta metadataPatch
 	if len(h.MetadataPatch) > 0 && json.Unmarshal(h.MetadataPatch, &meta) == nil {
-		p.Labels(meta.Metadata.Labels)
-		p.Annotations(meta.Metadata.Annotations)
-	}
-	spec := Spec{Images: h.ContainerImages}
-	for _, name := range spec.Containers() {
-		p.Image(name, h.ContainerImages[name])
-	}
-	p.Remember(f, spec)
-	return Step{Kind: Apply, apply: p, Message: "the grace period is over"}
-}
-
-// Remember notes from what the containers that are about to change come, as of now: one that has started for the first time since the update began has
-// not followed by that.
-func (p *Patch) Remember(f *pods.Facts, spec Spec) {
-	if f.InPlace == nil {
-		return
+		spec.Labels, spec.Annotations = meta.Metadata.Labels, meta.Metadata.Annotations
 	}
 	state := *f.InPlace
-	state.LastContainerStatuses = joined(state.LastContainerStatuses, lastStatuses(f, spec))
-	raw, err := json.Marshal(state)
+	changes, err := stage(f, p, &state, spec, now)
 	if err != nil {
-		// NOTE: what was just decoded encodes.
-		panic(err)
+		return Step{Kind: Wait, Message: err.Error()}
 	}
-	p.Annotation(pub.InPlaceUpdateStateKey, string(raw))
+	return Step{Kind: Apply, changes: changes, Message: "the grace period is over"}
+}
+
+// Restore adds to a patch what brings a Pod to the template of its revision, when the annotation that held the update back cannot be read any more,
+// and returns all changes that are to be made. It fails only when the state cannot be encoded.
+func Restore(f *pods.Facts, template *corev1.PodTemplateSpec, o Options, p *Patch, now time.Time) ([]plan.Change, error) {
+	spec := lackingOf(f.Pod, template, o)
+	state := pub.InPlaceUpdateState{Revision: f.Revision, UpdateTimestamp: stamp(now)}
+	if f.InPlace != nil {
+		state = *f.InPlace
+	}
+	if len(spec.Containers()) == 0 {
+		p.Labels(spec.Labels)
+		p.Annotations(spec.Annotations)
+		return []plan.Change{p.Change()}, nil
+	}
+	state.UpdateImages = state.UpdateImages || len(spec.Images) > 0
+	state.UpdateEnvFromMetadata = state.UpdateEnvFromMetadata || len(spec.RefMetadata) > 0
+	state.UpdateResources = state.UpdateResources || len(spec.Resources) > 0
+	return stage(f, p, &state, spec, now)
+}
+
+// lackingOf is what a Pod lacks of a template, as far as it can be changed on a running Pod.
+func lackingOf(pod *corev1.Pod, template *corev1.PodTemplateSpec, o Options) Spec {
+	spec := Spec{
+		Images: map[string]string{}, Labels: lacking(pod.Labels, template.Labels),
+		Annotations: lacking(pod.Annotations, pods.WithoutTracking(template.Annotations)),
+	}
+	for _, wanted := range LongRunning(&template.Spec) {
+		c := container(pod, wanted.Name)
+		if c == nil {
+			continue
+		}
+		if c.Image != wanted.Image {
+			spec.Images[c.Name] = wanted.Image
+		}
+		if change := resourceChange(c.Resources, wanted.Resources); o.VerticalScaling && !isNothing(change) && !isInit(pod, c.Name) {
+			spec.Resources = merged(spec.Resources, map[string]corev1.ResourceRequirements{c.Name: change})
+		}
+	}
+	if o.EnvFromMetadata {
+		// NOTE: with this option the verdict is always positive.
+		_ = spec.refer(&pod.Spec, o)
+	}
+	return spec
+}
+
+// lacking are the wanted values that are not there.
+func lacking(actual, wanted map[string]string) map[string]*string {
+	diff := map[string]*string{}
+	for key, value := range wanted {
+		if was, found := actual[key]; !found || was != value {
+			diff[key] = &value
+		}
+	}
+	return diff
 }
 
 // Write is the change that a step makes; a step that waits makes none. after is the state of a Pod whose update is complete.
 func (s Step) Write(f *pods.Facts, after pub.LifecycleStateType, now time.Time) []plan.Change {
 	switch s.Kind {
 	case Apply:
-		return []plan.Change{s.apply.Change()}
+		return s.changes
 	case Finish:
 		p := &Patch{}
 		p.State(after, now)

@@ -141,20 +141,20 @@ func (f *Facts) AvailableIn(minReadySeconds int32, now time.Time) time.Duration 
 	return f.ReadySince.Add(time.Duration(minReadySeconds) * time.Second).Sub(now)
 }
 
-// Problem is why the Pod is not ready, in a word or two: a container's waiting reason, an unschedulable Pod, or its phase. It is empty
-// for a ready Pod.
+// Problem is why the Pod is not ready, in a word or two: a container's waiting reason, an unschedulable Pod, a resize that the node cannot make, or its
+// phase. It is empty for a ready Pod.
 func (f *Facts) Problem() string {
 	if f.IsReady() {
 		return ""
 	}
-	for i := range f.Pod.Status.ContainerStatuses {
-		if w := f.Pod.Status.ContainerStatuses[i].State.Waiting; w != nil && w.Reason != "" {
-			return w.Reason
-		}
+	if reason := f.waitingReason(); reason != "" {
+		return reason
 	}
 	for i := range f.Pod.Status.Conditions {
 		c := &f.Pod.Status.Conditions[i]
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+		isUnscheduled := c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
+		isUnresized := c.Type == corev1.PodResizePending && c.Status == corev1.ConditionTrue
+		if isUnscheduled || isUnresized {
 			return c.Reason
 		}
 	}
@@ -165,4 +165,16 @@ func (f *Facts) Problem() string {
 		return string(f.Pod.Status.Phase)
 	}
 	return "not ready"
+}
+
+// waitingReason is why a container waits, init containers first: the others wait for them.
+func (f *Facts) waitingReason() string {
+	for _, list := range [][]corev1.ContainerStatus{f.Pod.Status.InitContainerStatuses, f.Pod.Status.ContainerStatuses} {
+		for i := range list {
+			if w := list[i].State.Waiting; w != nil && w.Reason != "" {
+				return w.Reason
+			}
+		}
+	}
+	return ""
 }

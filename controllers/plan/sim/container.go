@@ -13,13 +13,13 @@ import (
 // startContainer starts a container. An image that is missing is waited for; the status goes on to show the container before.
 func (w *World) startContainer(pod *corev1.Pod, spec *corev1.Container) {
 	c := w.containerOf(pod, spec.Name)
-	image := c.pulling
+	image, env := c.pulling, c.pullingEnv
 	if image == "" || w.Kubelets == Prompt {
-		image = spec.Image
+		image, env = spec.Image, envOf(pod, spec)
 	}
 	c.pulling = ""
 	if w.Images[image].Missing {
-		c.backsOff = image
+		c.backsOff, c.backsOffEnv = image, env
 		w.report(pod, spec.Name, func(s *corev1.ContainerStatus) {
 			if s.State.Terminated != nil {
 				s.LastTerminationState = corev1.ContainerState{Terminated: s.State.Terminated}
@@ -30,32 +30,36 @@ func (w *World) startContainer(pod *corev1.Pod, spec *corev1.Container) {
 		w.tell("kubelet", "cannot pull %s for %s/%s", image, pod.Name, spec.Name)
 		return
 	}
-	c.started, c.backsOff = image, ""
-	c.starts++
+	c.started, c.last, c.backsOff, c.env = image, image, "", env
+	if c.starts++; c.starts == 1 {
+		c.allocated = spec.Resources
+	}
+	c.resources = c.allocated
 	digest := w.Images[image].Digest
 	if digest == "" {
 		digest = image
 	}
 	w.report(pod, spec.Name, func(s *corev1.ContainerStatus) {
 		s.Image, s.ImageID = image, "sha256:"+digest
-		s.ContainerID = fmt.Sprintf("containerd://%s-%s-%d", pod.UID, spec.Name, c.starts)
+		s.ContainerID = containerID(pod, spec.Name, c.starts)
 		s.RestartCount = int32(c.starts - 1)
 		s.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: w.stamp()}}
+		s.Resources = c.resources.DeepCopy()
 	})
 	w.tell("kubelet", "starts %s/%s with %s (restarts %d)", pod.Name, spec.Name, image, c.starts-1)
 }
 
-// stopContainer ends a container whose image has changed in the spec, and notes what to start instead.
-func (w *World) stopContainer(pod *corev1.Pod, spec *corev1.Container) {
+// stopContainer ends a container whose image has changed in the spec, or one that restarts for its new resources, and notes what to start instead.
+func (w *World) stopContainer(pod *corev1.Pod, spec *corev1.Container, actor string) {
 	c := w.containerOf(pod, spec.Name)
-	c.started, c.backsOff, c.pulling = "", "", spec.Image
+	c.started, c.backsOff, c.pulling, c.pullingEnv = "", "", spec.Image, envOf(pod, spec)
 	w.report(pod, spec.Name, func(s *corev1.ContainerStatus) { terminated(s, w.stamp(), 0) })
-	w.tell("kubelet", "stops %s/%s", pod.Name, spec.Name)
+	w.tell(actor, "stops %s/%s", pod.Name, spec.Name)
 }
 
 func (w *World) crashContainer(pod *corev1.Pod, spec *corev1.Container) {
 	c := w.containerOf(pod, spec.Name)
-	c.backsOff, c.started = c.started, ""
+	c.backsOff, c.backsOffEnv, c.started = c.started, c.env, ""
 	w.report(pod, spec.Name, func(s *corev1.ContainerStatus) {
 		terminated(s, w.stamp(), 1)
 		s.LastTerminationState, s.State = s.State, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
@@ -75,8 +79,8 @@ func (w *World) readyContainer(pod *corev1.Pod, name string) {
 
 // Falter makes a running container not ready for a while: its probe fails. It says whether there was one.
 func (w *World) Falter(pod *corev1.Pod) bool {
-	for i := range pod.Spec.Containers {
-		name := pod.Spec.Containers[i].Name
+	for _, c := range running(pod) {
+		name := c.Name
 		if pod.DeletionTimestamp == nil && isContainerReady(pod, name) {
 			w.report(pod, name, func(s *corev1.ContainerStatus) { s.Ready = false })
 			w.tell("kubelet", "finds %s/%s not ready", pod.Name, name)
@@ -90,8 +94,8 @@ func (w *World) Falter(pod *corev1.Pod) bool {
 func (w *World) Evict(name string) {
 	w.Edit(name, func(pod *corev1.Pod) {
 		pod.Status.Phase, pod.Status.Reason = corev1.PodFailed, "Evicted"
-		for i := range pod.Status.ContainerStatuses {
-			terminated(&pod.Status.ContainerStatuses[i], w.stamp(), 137)
+		for _, status := range statuses(pod) {
+			terminated(status, w.stamp(), 137)
 		}
 		w.judge(pod)
 	})
@@ -102,19 +106,20 @@ func (w *World) Evict(name string) {
 func (w *World) report(pod *corev1.Pod, name string, change func(*corev1.ContainerStatus)) {
 	next := pod.DeepCopy()
 	if len(next.Status.ContainerStatuses) == 0 {
-		for i := range next.Spec.Containers {
-			next.Status.ContainerStatuses = append(next.Status.ContainerStatuses, corev1.ContainerStatus{
-				Name: next.Spec.Containers[i].Name, Image: next.Spec.Containers[i].Image,
-				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}},
+		for _, c := range running(next) {
+			list := &next.Status.ContainerStatuses
+			if c.RestartPolicy != nil {
+				list = &next.Status.InitContainerStatuses
+			}
+			*list = append(*list, corev1.ContainerStatus{
+				Name: c.Name, Image: c.Image, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}},
 			})
 		}
 		start := w.stamp()
 		next.Status.StartTime, next.Status.PodIP = &start, fmt.Sprintf("10.0.0.%d", w.version%250+1)
 	}
-	for i := range next.Status.ContainerStatuses {
-		if next.Status.ContainerStatuses[i].Name == name {
-			change(&next.Status.ContainerStatuses[i])
-		}
+	if status := statusOfContainer(next, name); status != nil {
+		change(status)
 	}
 	next.Status.Phase = phaseOf(next)
 	w.judge(next)
@@ -123,8 +128,7 @@ func (w *World) report(pod *corev1.Pod, name string, change func(*corev1.Contain
 
 // phaseOf is Pending until every container has run once.
 func phaseOf(pod *corev1.Pod) corev1.PodPhase {
-	for i := range pod.Status.ContainerStatuses {
-		s := &pod.Status.ContainerStatuses[i]
+	for _, s := range statuses(pod) {
 		if s.State.Waiting != nil && s.LastTerminationState.Terminated == nil {
 			return corev1.PodPending
 		}
@@ -138,8 +142,8 @@ func (w *World) judge(pod *corev1.Pod) bool {
 		return false
 	}
 	containers := corev1.ConditionTrue
-	for i := range pod.Status.ContainerStatuses {
-		if !pod.Status.ContainerStatuses[i].Ready {
+	for _, status := range statuses(pod) {
+		if !status.Ready {
 			containers = corev1.ConditionFalse
 		}
 	}

@@ -39,8 +39,8 @@ func (w *World) describe(write Write) string {
 
 func images(pod *corev1.Pod) string {
 	var all []string
-	for i := range pod.Spec.Containers {
-		all = append(all, pod.Spec.Containers[i].Image)
+	for _, c := range running(pod) {
+		all = append(all, c.Image)
 	}
 	return strings.Join(all, ", ")
 }
@@ -54,8 +54,10 @@ func (w *World) differences(old, pod *corev1.Pod) string {
 	for _, key := range keysOf(old.Annotations, pod.Annotations) {
 		all.annotation(key, old.Annotations[key], pod.Annotations[key])
 	}
-	for i := range pod.Spec.Containers {
-		all.add(pod.Spec.Containers[i].Name, old.Spec.Containers[i].Image, pod.Spec.Containers[i].Image)
+	before := running(old)
+	for i, c := range running(pod) {
+		all.add(c.Name, before[i].Image, c.Image)
+		all.add(c.Name+" resources", amounts(before[i].Resources), amounts(c.Resources))
 	}
 	for _, c := range pod.Status.Conditions {
 		all.add(string(c.Type), string(statusOf(old, c.Type)), string(c.Status))
@@ -108,6 +110,7 @@ func (c *changes) annotation(key, from, to string) {
 		if from != "" && (to == "" || !json.Valid([]byte(from))) {
 			c.add("unreadable "+key, "value", "")
 		}
+		c.add("still to come", stillToCome(from), stillToCome(to))
 	case pub.InPlaceUpdateGraceKey:
 		if from != to {
 			c.add("held back", word(from, "update"), word(to, "for the grace period"))
@@ -115,6 +118,40 @@ func (c *changes) annotation(key, from, to string) {
 	default:
 		c.add(key, from, to)
 	}
+}
+
+// stillToCome lists the containers of later batches.
+func stillToCome(state string) string {
+	var s pub.InPlaceUpdateState
+	if json.Unmarshal([]byte(state), &s) != nil {
+		return ""
+	}
+	names := map[string]bool{}
+	for name := range s.NextContainerImages {
+		names[name] = true
+	}
+	for name := range s.NextContainerRefMetadata {
+		names[name] = true
+	}
+	for name := range s.NextContainerResources {
+		names[name] = true
+	}
+	return strings.Join(slices.Sorted(maps.Keys(names)), " and ")
+}
+
+// amounts are resources in few words.
+func amounts(r corev1.ResourceRequirements) string {
+	var words []string
+	for _, part := range []struct {
+		word string
+		list corev1.ResourceList
+	}{{"requests", r.Requests}, {"limits", r.Limits}} {
+		for _, name := range slices.Sorted(maps.Keys(part.list)) {
+			quantity := part.list[name]
+			words = append(words, fmt.Sprintf("%s %s %s", part.word, name, quantity.String()))
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // word stands for a value that is not shown.

@@ -14,7 +14,10 @@ func (w *World) AddPod(found *corev1.Pod) {
 		s := &pod.Status.ContainerStatuses[i]
 		if s.State.Running != nil {
 			c := w.containerOf(pod, s.Name)
-			c.started, c.starts = s.Image, int(s.RestartCount)+1
+			c.started, c.last, c.starts = s.Image, s.Image, int(s.RestartCount)+1
+			if spec := containerOf(pod, s.Name); spec != nil {
+				c.env, c.allocated, c.resources = envOf(pod, spec), spec.Resources, spec.Resources
+			}
 		}
 	}
 }

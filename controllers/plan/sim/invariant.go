@@ -37,6 +37,10 @@ const (
 	VolumesKept = "VolumesKept"
 	// VolumesFresh is about data that comes back.
 	VolumesFresh = "VolumesFresh"
+	// DoneWhenResized is about Pods that are done before they have their resources.
+	DoneWhenResized = "DoneWhenResized"
+	// InLaunchOrder is about containers that change before those that launch before them.
+	InLaunchOrder = "InLaunchOrder"
 	// NoIdleWrite is about writes for nothing.
 	NoIdleWrite = "NoIdleWrite"
 	// OneActionPerPod is about decisions that contradict themselves.
@@ -71,6 +75,8 @@ func Invariants() []Invariant {
 		{VolumesFirst, checkVolumesFirst},
 		{VolumesKept, checkVolumesKept},
 		{VolumesFresh, checkVolumesFresh},
+		{DoneWhenResized, checkDoneWhenResized},
+		{InLaunchOrder, checkInLaunchOrder},
 		{NoIdleWrite, checkNoIdleWrite},
 	}
 }
@@ -149,34 +155,6 @@ func checkOneChangeAtOnce(_ *World, _ Promise, write Write) string {
 	isHeld := write.Old.Annotations[pub.InPlaceUpdateGraceKey] != ""
 	if isHeld && revisionOf(write.Old) != revisionOf(write.New) {
 		return fmt.Sprintf("%s gets another revision while an update of it is held back", write.Old.Name)
-	}
-	return ""
-}
-
-// INVARIANT: images change only on a Pod that is drained.
-func checkDrainedFirst(_ *World, _ Promise, write Write) string {
-	if write.Old == nil || write.New == nil || images(write.Old) == images(write.New) || !hasGate(write.Old) {
-		return ""
-	}
-	if statusOf(write.Old, pub.InPlaceUpdateReady) != corev1.ConditionFalse && statusOf(write.Old, corev1.PodReady) == corev1.ConditionTrue {
-		return fmt.Sprintf("%s is ready while its images change %s -> %s", write.Old.Name, images(write.Old), images(write.New))
-	}
-	return ""
-}
-
-// INVARIANT: a Pod is made ready again only when no container runs an image other than the one that the Pod names.
-func checkReadyWhenFollowed(w *World, _ Promise, write Write) string {
-	if write.Old == nil || write.New == nil {
-		return ""
-	}
-	if statusOf(write.Old, pub.InPlaceUpdateReady) == corev1.ConditionTrue || statusOf(write.New, pub.InPlaceUpdateReady) != corev1.ConditionTrue {
-		return ""
-	}
-	for i := range write.New.Spec.Containers {
-		c := &write.New.Spec.Containers[i]
-		if runs := w.Runs(write.New, c.Name); runs != "" && runs != c.Image {
-			return fmt.Sprintf("%s is made ready while %s runs %s and not %s", write.New.Name, c.Name, runs, c.Image)
-		}
 	}
 	return ""
 }

@@ -14,17 +14,25 @@ import (
 type container struct {
 	// started is the image that the running container was started from; empty when none runs.
 	started string
+	// last is the image that the newest container was started from, whether it runs or not.
+	last string
+	// env is the hash of what it took from the Pod's metadata when it started, and pullingEnv what it takes when it is started from pulling.
+	env, pullingEnv uint64
+	// resources are those that it runs with, and allocated those that the kubelet has set aside for it.
+	resources, allocated corev1.ResourceRequirements
 	// pulling is the image that the kubelet is about to start the container from; it has been read from the spec at an earlier time.
 	pulling string
-	// backsOff is the image that could not be pulled, or crashed; the kubelet waits until the spec names another.
-	backsOff string
-	starts   int
+	// backsOff is the image that could not be pulled, or crashed; the kubelet waits until the spec names another, or the metadata gives another
+	// environment than backsOffEnv.
+	backsOff    string
+	backsOffEnv uint64
+	starts      int
 }
 
 // Step is one small thing that the scheduler or a kubelet can do now.
 type Step struct {
 	Actor string
-	// Verb is bind, stop, start, crash, ready, sync or remove.
+	// Verb is bind, stop, start, crash, ready, resize, sync or remove; the node agent reports and stops.
 	Verb string
 	// Pod and Container name what it is done to; no container means the whole Pod.
 	Pod, Container string
@@ -66,19 +74,59 @@ func (w *World) stepsOf(pod *corev1.Pod) []Step {
 		return nil
 	}
 	var steps []Step
-	for i := range pod.Spec.Containers {
-		c := &pod.Spec.Containers[i]
+	for _, c := range running(pod) {
 		if verb, do := w.containerStep(pod, c); do != nil {
 			steps = append(steps, Step{Actor: "kubelet", Verb: verb, Pod: pod.Name, Container: c.Name, do: do})
 		}
 	}
+	steps = append(steps, w.resizeStep(pod)...)
 	if next := pod.DeepCopy(); w.judge(next) {
 		steps = append(steps, Step{Actor: "kubelet", Verb: "sync", Pod: pod.Name, do: func() {
 			w.store(next)
 			w.tell("kubelet", "reports %s Ready %s", pod.Name, statusOf(next, corev1.PodReady))
 		}})
 	}
-	return steps
+	return append(steps, w.agentSteps(pod)...)
+}
+
+// running are the containers that go on as long as their Pod: native sidecars, then the containers proper. Other init containers are not played.
+func running(pod *corev1.Pod) []*corev1.Container {
+	var all []*corev1.Container
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			all = append(all, c)
+		}
+	}
+	for i := range pod.Spec.Containers {
+		all = append(all, &pod.Spec.Containers[i])
+	}
+	return all
+}
+
+// containerOf is a container, or a native sidecar, of a Pod; nil when it has none of that name.
+func containerOf(pod *corev1.Pod, name string) *corev1.Container {
+	for _, c := range running(pod) {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// waitsForSidecars says that a container proper has not run yet, and a native sidecar has not either.
+func (w *World) waitsForSidecars(pod *corev1.Pod, spec *corev1.Container) bool {
+	if w.containerOf(pod, spec.Name).starts > 0 {
+		return false
+	}
+	for _, other := range running(pod) {
+		if other.Name == spec.Name {
+			return false
+		}
+		if other.RestartPolicy != nil && w.containerOf(pod, other.Name).starts == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func isEnded(pod *corev1.Pod) bool {
@@ -126,12 +174,12 @@ func (w *World) containerStep(pod *corev1.Pod, spec *corev1.Container) (string, 
 	c := w.containerOf(pod, spec.Name)
 	image := w.Images[c.started]
 	switch {
-	case c.started == "" && c.backsOff == spec.Image:
+	case c.started == "" && (c.backsOff == spec.Image && c.backsOffEnv == envOf(pod, spec) || w.waitsForSidecars(pod, spec)):
 		return "", nil
 	case c.started == "":
 		return "start", func() { w.startContainer(pod, spec) }
-	case c.started != spec.Image:
-		return "stop", func() { w.stopContainer(pod, spec) }
+	case c.started != spec.Image || w.restartsToResize(pod, spec):
+		return "stop", func() { w.stopContainer(pod, spec, "kubelet") }
 	case image.Crashes:
 		return "crash", func() { w.crashContainer(pod, spec) }
 	case !isContainerReady(pod, spec.Name):
@@ -155,10 +203,27 @@ func (w *World) containerOf(pod *corev1.Pod, name string) *container {
 func (w *World) Runs(pod *corev1.Pod, name string) string { return w.containerOf(pod, name).started }
 
 func isContainerReady(pod *corev1.Pod, name string) bool {
-	for i := range pod.Status.ContainerStatuses {
-		if pod.Status.ContainerStatuses[i].Name == name {
-			return pod.Status.ContainerStatuses[i].Ready
+	status := statusOfContainer(pod, name)
+	return status != nil && status.Ready
+}
+
+// statusOfContainer is the status of a container or a native sidecar, or nil.
+func statusOfContainer(pod *corev1.Pod, name string) *corev1.ContainerStatus {
+	for _, status := range statuses(pod) {
+		if status.Name == name {
+			return status
 		}
 	}
-	return false
+	return nil
+}
+
+// statuses are those of native sidecars and containers.
+func statuses(pod *corev1.Pod) []*corev1.ContainerStatus {
+	var all []*corev1.ContainerStatus
+	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range list {
+			all = append(all, &list[i])
+		}
+	}
+	return all
 }

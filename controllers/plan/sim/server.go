@@ -32,6 +32,7 @@ func (w *World) create(a plan.Action) error {
 		pod := object.DeepCopy()
 		w.register(&pod.ObjectMeta, "pod")
 		pod.Status = corev1.PodStatus{Phase: corev1.PodPending}
+		completeResources(pod)
 		w.pods[name] = pod
 		w.use(name)
 		w.accepted(Write{Action: a, Before: before, New: pod})
@@ -172,15 +173,14 @@ func admit(old, pod *corev1.Pod, subresource string) error {
 		pod.Spec, pod.OwnerReferences = old.Spec, old.OwnerReferences
 	case "":
 		pod.Status = old.Status
+	case "resize":
+		return admitResize(old, pod)
 	default:
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "pods/" + subresource}, pod.Name)
 	}
 	mutable := old.Spec.DeepCopy()
-	for i := range mutable.Containers {
-		if i < len(pod.Spec.Containers) && pod.Spec.Containers[i].Name == mutable.Containers[i].Name {
-			mutable.Containers[i].Image = pod.Spec.Containers[i].Image
-		}
-	}
+	takeImages(mutable.Containers, pod.Spec.Containers)
+	takeImages(mutable.InitContainers, pod.Spec.InitContainers)
 	if !equality.Semantic.DeepEqual(mutable, &pod.Spec) {
 		return invalid(pod, field.Forbidden(field.NewPath("spec"), "pod updates may not change fields other than images"))
 	}
@@ -190,6 +190,14 @@ func admit(old, pod *corev1.Pod, subresource string) error {
 		}
 	}
 	return nil
+}
+
+func takeImages(into, from []corev1.Container) {
+	for i := range into {
+		if i < len(from) && from[i].Name == into[i].Name {
+			into[i].Image = from[i].Image
+		}
+	}
 }
 
 func identity(pod *corev1.Pod) metav1.ObjectMeta {

@@ -13,6 +13,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -50,6 +51,12 @@ type World struct {
 	Faults Faults
 	// Kubelets says how they deal with a change of image that comes while they are about to start a container.
 	Kubelets Pace
+	// Agents says that the node agent runs on all nodes.
+	Agents bool
+	// TooMuch is how much CPU no node can give to one Pod; zero means any amount can be given.
+	TooMuch resource.Quantity
+	// Full says that no node has room now for a Pod that wants more CPU than it has.
+	Full bool
 	// Script is told what happens; nil tells nobody.
 	Script *Script
 

@@ -7,9 +7,12 @@ package critest
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,10 +22,13 @@ import (
 
 // Fake is a Runtime whose containers a test sets.
 type Fake struct {
-	mutex      sync.Mutex
-	containers map[string][]cri.Container
-	failure    error
-	calls      int
+	mutex        sync.Mutex
+	containers   map[string][]cri.Container
+	environments map[string]map[string]string
+	failure      error
+	stopFailure  error
+	calls        int
+	done         []string
 }
 
 var _ cri.Runtime = &Fake{}
@@ -34,7 +40,68 @@ func (f *Fake) Set(podUID string, containers ...cri.Container) {
 	if f.containers == nil {
 		f.containers = map[string][]cri.Container{}
 	}
-	f.containers[podUID] = containers
+	f.containers[podUID] = slices.Clone(containers)
+}
+
+// SetEnvironment says what a container was started with.
+func (f *Fake) SetEnvironment(id string, environment map[string]string) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.environments == nil {
+		f.environments = map[string]map[string]string{}
+	}
+	f.environments[id] = environment
+}
+
+// Environment implements cri.Runtime.
+func (f *Fake) Environment(ctx context.Context, id string) (map[string]string, error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return maps.Clone(f.environments[id]), errors.Join(f.failure, ctx.Err())
+}
+
+// Exec implements cri.Runtime: it writes down what was to be run.
+func (f *Fake) Exec(ctx context.Context, id string, command []string, _ time.Duration) error {
+	return f.do(ctx, "exec "+id+" "+strings.Join(command, " "))
+}
+
+// Stop implements cri.Runtime: the container runs no more.
+func (f *Fake) Stop(ctx context.Context, id string, grace time.Duration) error {
+	if err := f.do(ctx, "stop "+id+" within "+grace.String()); err != nil {
+		return err
+	}
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	for _, list := range f.containers {
+		for i := range list {
+			list[i].Running = list[i].Running && list[i].ID != id
+		}
+	}
+	return nil
+}
+
+// FailStops makes every Exec and Stop fail, or no more with nil.
+func (f *Fake) FailStops(err error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.stopFailure = err
+}
+
+func (f *Fake) do(ctx context.Context, what string) error {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if err := errors.Join(f.failure, f.stopFailure, ctx.Err()); err != nil {
+		return err
+	}
+	f.done = append(f.done, what)
+	return nil
+}
+
+// Done are the commands and stops so far, in order.
+func (f *Fake) Done() []string {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return slices.Clone(f.done)
 }
 
 // Fail makes every call fail, or no more with nil.
@@ -91,6 +158,19 @@ func TestRuntime(t *testing.T, runtime cri.Runtime, podUID string) {
 		assert.True(t, all[0].Running)
 		assert.NotZero(t, all[0].SpecHash)
 		assert.False(t, all[0].Created.IsZero())
+	})
+	t.Run("a container that is not known has no environment, and is stopped already", func(t *testing.T) {
+		environment, err := runtime.Environment(t.Context(), "no-such-container")
+		require.NoError(t, err)
+		assert.Empty(t, environment)
+		require.NoError(t, runtime.Stop(t.Context(), "no-such-container", time.Second))
+	})
+	t.Run("a container has an environment", func(t *testing.T) {
+		all, err := runtime.Containers(t.Context(), podUID)
+		require.NoError(t, err)
+		environment, err := runtime.Environment(t.Context(), all[0].ID)
+		require.NoError(t, err)
+		assert.Contains(t, environment, "PATH")
 	})
 	t.Run("it is asked again and says the same", func(t *testing.T) {
 		first, err := runtime.Containers(t.Context(), podUID)

@@ -1,0 +1,213 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cloneset_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/keelson/keelson/api/apps/pub"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/tests/support"
+)
+
+// following is an environment variable that follows an annotation of the Pod.
+func following(name, annotation string) corev1.EnvVar {
+	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['" + annotation + "']"}}}
+}
+
+// annotate changes an annotation of the template; null removes it.
+func annotate(s *support.Suite, name, key, value string) {
+	s.Helper()
+	s.Patch(&kruisev1beta1.CloneSet{}, name, `{"spec":{"template":{"metadata":{"annotations":{"`+key+`":`+value+`}}}}}`)
+}
+
+// configOf is what the server of a Pod has in its environment as CONFIG.
+func configOf(s *support.Suite, pod string) string {
+	s.Helper()
+	var answer struct{ Env []string }
+	require.NoError(s, json.Unmarshal(s.Get(pod, "8080", "/"), &answer))
+	for _, variable := range answer.Env {
+		if value, found := strings.CutPrefix(variable, "CONFIG="); found {
+			return value
+		}
+	}
+	return ""
+}
+
+func updateOf(s *support.Suite, pod corev1.Pod) pub.InPlaceUpdateState {
+	s.Helper()
+	var state pub.InPlaceUpdateState
+	require.NoError(s, json.Unmarshal([]byte(pod.Annotations[pub.InPlaceUpdateStateKey]), &state))
+	return state
+}
+
+func batches(state pub.InPlaceUpdateState) (all [][]string) {
+	for _, batch := range state.ContainerBatchesRecord {
+		all = append(all, batch.Containers)
+	}
+	return all
+}
+
+func TestAChangedAnnotationRestartsOnlyTheContainersThatFollowIt(t *testing.T) {
+	s := support.Begin(t)
+	set := support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").GracePeriod(2).Sidecar(support.ImageSleeper).Obj()
+	set.Spec.Template.Annotations = map[string]string{"app-config": "one", "note": "one"}
+	set.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{following("CONFIG", "app-config")}
+	s.Create(set)
+	s.WaitReady("web")
+	before := s.Pods(web)
+	for name := range before {
+		assert.Equal(t, "one", configOf(s, name))
+	}
+	witness := s.Watch(web)
+
+	annotate(s, "web", "app-config", `"two"`)
+	s.WaitFor("web", "both Pods are updated", isUpdated(2))
+	after := s.Pods(web)
+	requireSamePods(t, before, after)
+	for name, pod := range after {
+		assert.Equal(t, "two", configOf(s, name))
+		assert.Equal(t, restarts(before[name], "main")+1, restarts(pod, "main"), "restarts of main in %s", name)
+		assert.Equal(t, restarts(before[name], "side"), restarts(pod, "side"), "restarts of side in %s", name)
+		state := updateOf(s, pod)
+		assert.True(t, state.UpdateEnvFromMetadata)
+		assert.Equal(t, [][]string{{"main"}}, batches(state))
+	}
+	assert.GreaterOrEqual(t, witness.Least(), 1, "they change one after the other, drained")
+
+	annotate(s, "web", "note", `"two"`)
+	s.WaitFor("web", "an annotation that nobody follows is there at once", isUpdated(2))
+	for name, pod := range s.Pods(web) {
+		assert.Equal(t, "two", pod.Annotations["note"])
+		assert.Equal(t, restarts(after[name], "main"), restarts(pod, "main"))
+	}
+
+	annotate(s, "web", "app-config", "null")
+	s.WaitFor("web", "an annotation that goes takes the variable with it", isUpdated(2))
+	requireSamePods(t, before, s.Pods(web))
+	for name := range after {
+		assert.Empty(t, configOf(s, name))
+	}
+}
+
+// TestContainersOfAPodAreUpdatedInLaunchOrder is the example of the release notes of v1.1: the sidecar follows an annotation and launches before main.
+func TestContainersOfAPodAreUpdatedInLaunchOrder(t *testing.T) {
+	s := support.Begin(t)
+	set := support.MakeCloneSet("web").Replicas(1).Sidecar(support.ImageV1).Obj()
+	set.Spec.Template.Annotations = map[string]string{"app-config": "config v1"}
+	containers := set.Spec.Template.Spec.Containers
+	containers[0].Env = []corev1.EnvVar{{Name: "PORT", Value: "8081"}}
+	containers[1].Env = []corev1.EnvVar{{Name: "KRUISE_CONTAINER_PRIORITY", Value: "10"}, following("CONFIG", "app-config")}
+	s.Create(set)
+	s.WaitReady("web")
+	before := s.Pods(web)
+
+	containers[0].Image = support.ImageV2
+	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"metadata":{"annotations":{"app-config":"config v2"}},"spec":{"containers":`+support.JSON(containers)+`}}}}`)
+	s.Eventually("the sidecar is changed first", func() bool {
+		for _, pod := range s.Pods(web) {
+			if pod.Annotations[pub.InPlaceUpdateStateKey] == "" {
+				return false
+			}
+			state := updateOf(s, pod)
+			if len(state.NextContainerImages) == 0 {
+				return len(state.ContainerBatchesRecord) == 2
+			}
+			assert.Equal(t, map[string]string{"main": support.ImageV2}, state.NextContainerImages)
+			assert.Equal(t, []string{"side"}, state.PreCheckBeforeNext.ContainersRequiredReady)
+			assert.Equal(t, support.ImageV1, image(pod, "main"), "main waits")
+			return true
+		}
+		return false
+	})
+	s.WaitFor("web", "the Pod is updated", isUpdated(1))
+	after := s.Pods(web)
+	requireSamePods(t, before, after)
+	for name, pod := range after {
+		assert.Equal(t, "config v2", configOf(s, name))
+		assert.EqualValues(t, 1, restarts(pod, "side"))
+		assert.EqualValues(t, 1, restarts(pod, "main"))
+		state := updateOf(s, pod)
+		assert.Equal(t, [][]string{{"side"}, {"main"}}, batches(state))
+		assert.Empty(t, state.NextContainerImages)
+		assert.Nil(t, state.PreCheckBeforeNext)
+		assert.Contains(t, state.LastContainerStatuses, "main")
+		assert.False(t, state.ContainerBatchesRecord[1].Timestamp.Before(&state.ContainerBatchesRecord[0].Timestamp))
+	}
+}
+
+func TestANativeSidecarTakesANewImageInPlace(t *testing.T) {
+	s := support.Begin(t)
+	always := corev1.ContainerRestartPolicyAlways
+	set := support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").Obj()
+	set.Spec.Template.Spec.InitContainers = []corev1.Container{{Name: "mesh", Image: "keelson/sleeper:v1", RestartPolicy: &always}}
+	s.Create(set)
+	s.WaitReady("web")
+	before := s.Pods(web)
+	witness := s.Watch(web)
+	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"spec":{"initContainers":[{"name":"mesh","image":"keelson/sleeper:v2","restartPolicy":"Always"}]}}}}`)
+	s.WaitFor("web", "both Pods are updated", isUpdated(2))
+	after := s.Pods(web)
+	requireSamePods(t, before, after)
+	for name, pod := range after {
+		assert.Equal(t, restarts(before[name], "main"), restarts(pod, "main"), "the other container goes on")
+		assert.EqualValues(t, 1, pod.Status.InitContainerStatuses[0].RestartCount)
+		assert.Contains(t, pod.Status.InitContainerStatuses[0].Image, "keelson/sleeper:v2")
+	}
+	assert.GreaterOrEqual(t, witness.Least(), 1)
+}
+
+func TestAPlainInitContainerNeedsNewPods(t *testing.T) {
+	s := support.Begin(t)
+	set := support.MakeCloneSet("web").Replicas(1).Policy(kruisev1beta1.InPlaceOnlyPodUpdatePolicyType).Obj()
+	s.Create(set)
+	s.WaitReady("web")
+	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"spec":{"initContainers":[{"name":"setup","image":"keelson/sleeper:v1"}]}}}}`)
+	s.WaitFor("web", "Stalled says why", func(set *kruisev1beta1.CloneSet) bool {
+		c := support.Condition(set, kruisev1beta1.CloneSetConditionStalled)
+		return c != nil && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, "spec.template.spec.initContainers cannot change in place")
+	})
+}
+
+func TestTheSameImageUnderAnotherNameIsNotWaitedForInVain(t *testing.T) {
+	// Both names are of one image, so that its ID does not tell which of them a container was started from.
+	const other = "openkruise/demo:1.10.2"
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").Obj())
+	s.WaitReady("web")
+	before := s.Pods(web)
+	for i, name := range []string{other, support.ImageV1, other} {
+		s.SetImage("web", name)
+		s.WaitFor("web", "both Pods are at "+name, isUpdated(2))
+		after := s.Pods(web)
+		requireSamePods(t, before, after)
+		for _, pod := range after {
+			assert.Equal(t, name, image(pod, "main"))
+			assert.EqualValues(t, i+1, restarts(pod, "main"))
+			assert.Equal(t, before[pod.Name].Status.ContainerStatuses[0].ImageID, pod.Status.ContainerStatuses[0].ImageID, "it is one image")
+		}
+	}
+}
+
+func TestAnImageThatIsMovedBackAtOnceIsNotWaitedForInVain(t *testing.T) {
+	s := support.Begin(t)
+	s.Create(support.MakeCloneSet("web").Replicas(3).MaxUnavailable("100%").Obj())
+	s.WaitReady("web")
+	before := s.Pods(web)
+	for range 3 {
+		s.SetImage("web", support.ImageV2)
+		s.SetImage("web", support.ImageV1)
+	}
+	s.WaitFor("web", "all Pods are back", isUpdated(3))
+	requireSamePods(t, before, s.Pods(web))
+	for name := range before {
+		assert.Equal(t, support.ImageV1, image(s.Pods(web)[name], "main"))
+	}
+}
