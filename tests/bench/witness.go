@@ -126,26 +126,31 @@ type point struct {
 	Pods    int     `json:"pods"`
 }
 
-// wait returns when the goal is reached, with the way there.
+// wait returns when the goal is reached, with the way there. It gives up when nothing has moved for a minute, as when who was to do it has ended.
 func (w *witness) wait(ctx context.Context, g goal) ([]point, error) {
-	const every, patience = 10 * time.Millisecond, 10 * time.Minute
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	begun, tick := time.Now(), time.NewTicker(every)
+	const every, patience = 10 * time.Millisecond, time.Minute
+	begun, moved, tick := time.Now(), time.Now(), time.NewTicker(every)
 	defer tick.Stop()
 	var way []point
-	for {
-		all, ready := w.count(g.subject, g.image)
-		if n, seconds := ready, time.Since(begun).Seconds(); len(way) == 0 || seconds-way[len(way)-1].Seconds > 0.1 || all == g.pods && ready == g.pods {
-			way = append(way, point{Seconds: seconds, Pods: n})
+	for all, ready := w.count(g.subject, g.image); ; {
+		reached := all == g.pods && ready == g.pods
+		if seconds := time.Since(begun).Seconds(); reached || len(way) == 0 || seconds-way[len(way)-1].Seconds > 0.1 {
+			way = append(way, point{Seconds: seconds, Pods: ready})
 		}
-		if all == g.pods && ready == g.pods {
+		switch {
+		case reached:
 			return way, nil
+		case time.Since(moved) > patience:
+			return way, fmt.Errorf("waiting for %d Pods of %s to be ready with %s: %d of %d are, and nothing has moved for %s", g.pods, g.subject, g.image, ready, all, patience)
 		}
 		select {
 		case <-ctx.Done():
 			return way, fmt.Errorf("waiting for %d Pods of %s to be ready with %s: %d of %d are: %w", g.pods, g.subject, g.image, ready, all, ctx.Err())
 		case <-tick.C:
+		}
+		before := [2]int{all, ready}
+		if all, ready = w.count(g.subject, g.image); before != [2]int{all, ready} {
+			moved = time.Now()
 		}
 	}
 }
