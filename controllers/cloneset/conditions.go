@@ -37,25 +37,34 @@ func (v *view) tellReadiness(status *kruisev1beta1.CloneSetStatus, o plan.Outcom
 
 // health is decided in this order: the first that holds wins.
 func (v *view) health(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) health {
-	progress := v.oneLine(status)
+	progress, isFailing := v.oneLine(status), len(o.Failures) > 0 && o.FailureOf(plan.PhaseRevision) == nil
+	if isFailing {
+		progress += ": " + o.Failures[0].Err.Error()
+	}
+	isOverdue := conditionOf(status, kruisev1beta1.CloneSetConditionProgressing).Reason == kruisev1beta1.CloneSetProgressDeadlineExceeded
 	switch {
-	case len(o.Failures) > 0 && o.FailureOf(plan.PhaseRevision) == nil:
-		return health{reason: reasonFailed, message: progress + ": " + o.Failures[0].Err.Error(), reconciling: true}
+	case isOverdue:
+		return health{reason: reasonDeadline, message: progress, stalled: true}
+	case isFailing:
+		return health{reason: reasonFailed, message: progress, reconciling: true}
 	case v.isComplete(status):
 		return health{reason: reasonAvailable, message: progress, ready: true}
 	case v.isOnDelete() && v.isServing(status):
 		return health{reason: reasonAvailable, message: progress + ", the others change when they are deleted", ready: true}
 	case v.isAtPartition(status):
 		return health{reason: reasonBatch, message: progress + ", the partition is reached", ready: true}
-	case v.isOverdue(status):
-		return health{reason: reasonDeadline, message: progress, stalled: true}
-	case v.strategy.Paused && int(status.Replicas) == v.limits.Replicas:
+	case v.isResting(status):
 		return health{reason: reasonPaused, message: progress + ", the update is paused"}
 	}
 	if verdict := v.stuck(); verdict != nil {
 		return health{reason: reasonNotInPlace, message: v.explanation(*verdict), stalled: true}
 	}
 	return health{reason: reasonProgressing, message: progress, reconciling: true}
+}
+
+// isResting says that the update is paused, and that there are as many Pods as wanted.
+func (v *view) isResting(status *kruisev1beta1.CloneSetStatus) bool {
+	return v.strategy.Paused && int(status.Replicas) == v.limits.Replicas
 }
 
 // isAtPartition says that the partition is reached, and that no Pod beyond it is to be taken back.
@@ -80,30 +89,64 @@ func (v *view) stuck() *plan.Verdict {
 
 // oneLine is the state of the rollout in one line for people.
 func (v *view) oneLine(status *kruisev1beta1.CloneSetStatus) string {
-	line := fmt.Sprintf("%d of %d updated, %d available", status.UpdatedReplicas, v.limits.Replicas, status.AvailableReplicas)
+	line := fmt.Sprintf("%s, %d available", v.updated(status), status.AvailableReplicas)
 	if f := v.blocking(); f != nil {
-		line += fmt.Sprintf(", waiting for %s (%s)", f.Pod.Name, f.Problem())
+		line += fmt.Sprintf(", waiting for %s (%s)", f.Pod.Name, v.problem(f))
 	} else if awaited := v.awaited(); len(awaited) > 0 && int(status.Replicas) < v.limits.Replicas {
 		line += fmt.Sprintf(", waiting for the volumes of %s, which is about to go", awaited[0].Pod.Name)
 	}
 	return line
 }
 
-// blocking is a Pod that does not serve: one at the update revision before the others.
+// updated is how far the update is. A batch is all that the partition lets go; which one of how many it is, only the user knows.
+//
+//	replicas 5, no partition      2 of 5 updated
+//	replicas 5, partition 2       batch of 3 of 5 Pods: 2 updated
+func (v *view) updated(status *kruisev1beta1.CloneSetStatus) string {
+	is, of, wanted := int(status.UpdatedReplicas), v.limits.Replicas, int(status.ExpectedUpdatedReplicas)
+	isUpdate := v.choice.Current.Name != v.choice.Update.Name && !v.isOnDelete() && wanted < of
+	switch {
+	case isUpdate && is <= wanted:
+		return fmt.Sprintf("batch of %d of %d Pods: %d updated", wanted, of, is)
+	case isUpdate && v.rollsBack():
+		return fmt.Sprintf("%d of %d updated, going back to %d", is, of, wanted)
+	default:
+		return fmt.Sprintf("%d of %d updated", is, of)
+	}
+}
+
+// blocking is a Pod that does not serve: one at the update revision before the others, one that is not ready before one that has not been for long
+// enough.
 func (v *view) blocking() *pods.Facts {
 	var found *pods.Facts
+	best := 0
 	for _, f := range v.active {
-		if f.IsReady() {
+		if v.isAvailable(f) {
 			continue
 		}
+		rank := 1
 		if v.isUpdated(f) {
-			return f
+			rank++
 		}
-		if found == nil {
-			found = f
+		if !f.IsReady() {
+			rank += 2
+		}
+		if rank > best {
+			found, best = f, rank
 		}
 	}
 	return found
+}
+
+// problem is why a Pod does not serve.
+func (v *view) problem(f *pods.Facts) string {
+	if hook := v.hooks.Waits(f); hook != "" {
+		return hook
+	}
+	if f.IsReady() {
+		return "minReadySeconds"
+	}
+	return f.Problem()
 }
 
 func setStalled(status *kruisev1beta1.CloneSetStatus, v *view, reason, message string) {

@@ -37,6 +37,7 @@ func TestWiring(t *testing.T) {
 		"a Pod that is deleted by hand comes back with its volume":            reusesVolumes,
 		"the claims of a Pod that goes or is let go follow it":                letsVolumesFollow,
 		"garbage in an annotation is healed":                                  healsGarbage,
+		"a hook is asked, marks its Pod, and is asked again":                  asksHooks,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, w) })
 	}
@@ -311,6 +312,50 @@ func healsGarbage(t *testing.T, w *world) {
 		told := w.events(ctx, set, "BrokenAnnotationRemoved")
 		return len(told) == 1, fmt.Sprint(told)
 	})
+}
+
+// asksHooks looks at what only a real server can refuse: labels, finalizers and conditions in one write to the status.
+func asksHooks(t *testing.T, w *world) {
+	set := makeSet(w.namespace(t), 1)
+	hook := &pub.LifecycleHook{LabelsHandler: map[string]string{"drain": "me"}, FinalizersHandler: []string{"example.com/drain"}, MarkPodNotReady: true}
+	set.Spec.Lifecycle = &pub.Lifecycle{InPlaceUpdate: hook}
+	set.Spec.Template.Labels = map[string]string{"app": "web", "drain": "me"}
+	set.Spec.Template.Finalizers = hook.FinalizersHandler
+	w.playKubelet(t, set.Namespace)
+	require.NoError(t, w.Create(t.Context(), set))
+	eventually(t, "the set is ready", w.isReady(set))
+	pods, err := w.pods(t.Context(), set)
+	require.NoError(t, err)
+	pod := &pods[0]
+	becomes := func(state pub.LifecycleStateType, ready corev1.ConditionStatus) {
+		t.Helper()
+		eventually(t, "the Pod is "+string(state), func(ctx context.Context) (bool, string) {
+			err := w.Get(ctx, client.ObjectKeyFromObject(pod), pod)
+			return err == nil && isInState([]corev1.Pod{*pod}, state) && conditionOf(pod, pub.KruisePodReady) == ready, fmt.Sprint(pod.Labels, pod.Status.Conditions, err)
+		})
+	}
+	patch := func(body string) {
+		t.Helper()
+		require.NoError(t, w.Patch(t.Context(), pod, client.RawPatch(types.MergePatchType, []byte(body))))
+	}
+	setImage := func(image string) {
+		t.Helper()
+		body := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":%q}]`, image)
+		require.NoError(t, w.Patch(t.Context(), set, client.RawPatch(types.JSONPatchType, []byte(body))))
+	}
+	setImage("demo:2")
+	becomes(pub.LifecycleStatePreparingUpdate, corev1.ConditionFalse)
+	patch(`{"metadata":{"labels":{"drain":null},"finalizers":null}}`)
+	becomes(pub.LifecycleStateUpdated, corev1.ConditionTrue)
+	setImage("demo:3")
+	becomes(pub.LifecycleStatePreparingUpdate, corev1.ConditionFalse)
+	assert.Equal(t, "me", pod.Labels["drain"])
+	assert.Equal(t, hook.FinalizersHandler, pod.Finalizers)
+	patch(`{"metadata":{"labels":{"drain":null},"finalizers":null}}`)
+	becomes(pub.LifecycleStateUpdated, corev1.ConditionTrue)
+	patch(`{"metadata":{"labels":{"drain":"me"},"finalizers":["example.com/drain"]}}`)
+	eventually(t, "the set is ready", w.isReady(set))
+	patch(`{"metadata":{"finalizers":null}}`)
 }
 
 func restartsQuietly(t *testing.T, w *world, stop func()) {

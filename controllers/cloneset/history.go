@@ -67,7 +67,7 @@ func (v *view) truncateHistory(d *plan.Decision) {
 
 // wake plans again when the next ready Pod becomes available, and when the deadline for progress passes.
 func (v *view) wake(d *plan.Decision) {
-	if left, limited := v.deadlineIn(&v.Set.Status); limited && left > 0 && !v.isComplete(&v.Set.Status) {
+	if left, isRunning := v.deadlineIn(); isRunning && left > 0 {
 		d.WakeIn(left, "the deadline for progress passes")
 	}
 	for _, f := range v.active {

@@ -5,6 +5,7 @@ package cloneset
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -110,6 +111,10 @@ func (r *Reconciler) freshIDs(set *kruisev1beta1.CloneSet, all []*pods.Facts) []
 	taken := make(map[string]bool, len(all))
 	for _, f := range all {
 		taken[f.Pod.Labels[kruisev1beta1.CloneSetInstanceIDKey]] = true
+	}
+	// A new Pod must not get the name of one that is to be deleted: the name stays in the spec when that Pod is gone.
+	for _, name := range set.Spec.ScaleStrategy.PodsToDelete {
+		taken[strings.TrimPrefix(name, set.Name+"-")] = true
 	}
 	return r.reader.FreshIDs(set.UID, missing, taken)
 }

@@ -69,6 +69,7 @@ func (p Pass) Plan() plan.Decision {
 	}
 	v.explain(&d)
 	v.explainResize(&d)
+	v.explainLimit(&d)
 	if v.keepRevision(&d) {
 		return d
 	}

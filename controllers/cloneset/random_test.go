@@ -5,6 +5,7 @@ package cloneset_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -89,7 +90,11 @@ func newChaos(seed uint64) *chaos {
 	}
 	c.controller.policy.RecreateOnClaimChange = random.IntN(2) == 0
 	c.equip(world, &builder{c.controller.set})
+	c.controller.policy.ExcludePreparingDelete = random.IntN(8) == 0
 	c.Play = sim.NewPlay(world, c.controller)
+	if random.IntN(2) == 0 {
+		c.beginHooked()
+	}
 	for range 6 {
 		c.edit()
 	}
@@ -128,8 +133,10 @@ func (c *chaos) step() {
 		}
 	case n < 87:
 		c.Pause(seconds(1 + c.rand.IntN(4)))
-	case n < 92:
+	case n < 90:
 		c.edit()
+	case n < 95:
+		c.serveHooks()
 	default:
 		c.meddle()
 	}
@@ -174,15 +181,10 @@ func (c *chaos) meddle() {
 		garbage := c.one("{", "[]", "7")
 		c.Script.Tell("somebody", "writes garbage into %s of %s", key, pod.Name)
 		c.Edit(pod.Name, func(p *corev1.Pod) { p.Annotations[key] = garbage })
+	case 6:
+		c.holdForAnother(pod)
 	default:
-		key := []string{"hold-delete", "hold-update"}[c.rand.IntN(2)]
-		if _, isHeld := pod.Labels[key]; isHeld {
-			c.Script.Tell("hook", "lets go of %s (%s)", pod.Name, key)
-			c.Edit(pod.Name, func(p *corev1.Pod) { delete(p.Labels, key) })
-			return
-		}
-		c.Script.Tell("hook", "holds %s (%s)", pod.Name, key)
-		c.Edit(pod.Name, func(p *corev1.Pod) { p.Labels[key] = "yes" })
+		c.toggleHook(pod)
 	}
 }
 
@@ -262,7 +264,8 @@ func (c *chaos) one(values ...string) string { return values[c.rand.IntN(len(val
 func (c *chaos) changeTemplate(b *builder) string {
 	value := c.one("one", "two")
 	if c.rand.IntN(2) == 0 {
-		b.set.Spec.Template.Labels = map[string]string{"app": "web", "tier": value}
+		b.set.Spec.Template.Labels = maps.Clone(b.set.Spec.Template.Labels)
+		b.set.Spec.Template.Labels["tier"] = value
 		return "sets the label tier of the template to " + value
 	}
 	c.setMode(b, value)
@@ -334,22 +337,6 @@ func (c *chaos) changeTiming(b *builder) string {
 	}
 }
 
-func (c *chaos) changeHooks(b *builder) string {
-	if b.set.Spec.Lifecycle != nil {
-		b.set.Spec.Lifecycle = nil
-		return "removes the hooks"
-	}
-	if c.rand.IntN(4) == 0 {
-		b.Lifecycle(pub.Lifecycle{PreNormal: &pub.LifecycleHook{LabelsHandler: map[string]string{"hold-update": "yes"}}})
-		return "sets a preNormal hook"
-	}
-	b.Lifecycle(pub.Lifecycle{
-		PreDelete:     &pub.LifecycleHook{LabelsHandler: map[string]string{"hold-delete": "yes"}},
-		InPlaceUpdate: &pub.LifecycleHook{LabelsHandler: map[string]string{"hold-update": "yes"}},
-	})
-	return "sets the hooks"
-}
-
 // legalize keeps the spec within what the schema lets in.
 func legalize(set *kruisev1beta1.CloneSet) {
 	rolling := set.Spec.UpdateStrategy.RollingUpdate
@@ -370,15 +357,22 @@ func (c *chaos) calm() string {
 		b := (&builder{set}).Image(c.one("app:v1", "app:v2", "app:v3", "app:v4"))
 		c.lastParts(b)
 		b.rolling().Paused = false
-		set.Spec.Lifecycle = nil
+		if c.rand.IntN(2) == 0 {
+			set.Spec.Lifecycle = nil
+		}
 		set.Spec.ScaleStrategy.MaxUnavailable = nil
 		set.Spec.UpdateStrategy.Type = kruisev1beta1.RollingUpdateCloneSetUpdateStrategyType
 	})
-	c.Settle(restTurns)
-	if problem := c.problem(); problem != "" {
-		return problem
+	c.letAllGo()
+	for {
+		c.Settle(restTurns)
+		if problem := c.problem(); problem != "" {
+			return problem
+		}
+		if !c.serveHooks() {
+			return c.judge()
+		}
 	}
-	return c.judge()
 }
 
 // judge compares a world at rest with what was wished for.
@@ -464,10 +458,6 @@ func (c *chaos) judgePods() string {
 		for i := range pod.Spec.Containers {
 			container := &pod.Spec.Containers[i]
 			works = works && c.Runs(pod, container.Name) == container.Image
-		}
-		if pod.Labels[pub.LifecycleStateKey] == string(pub.LifecycleStatePreparingUpdate) && promise.Partition > 0 {
-			// COMPAT: a Pod that was prepared for an update stays so when the partition takes the update back.
-			continue
 		}
 		if works && promise.Tally([]*corev1.Pod{pod}, c.Now).Available == 0 {
 			return fmt.Sprintf("at rest %s works and is not available", pod.Name)

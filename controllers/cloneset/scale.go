@@ -10,7 +10,6 @@ import (
 	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
-	"github.com/keelson/keelson/controllers/plan/inplace"
 	"github.com/keelson/keelson/controllers/plan/order"
 	"github.com/keelson/keelson/controllers/plan/pods"
 	"github.com/keelson/keelson/controllers/plan/rollout"
@@ -20,14 +19,17 @@ import (
 func (v *view) scale(d *plan.Decision) bool {
 	counts := v.count(v.countsAsUpdated)
 	before := len(d.Actions)
+	// A Pod that its hook has let go is deleted whatever else is missing: creation may wait for it to go.
+	v.deleteReleased(d)
 	if v.regret(d, counts) {
 		return true
 	}
 	if counts.Create > 0 {
 		v.create(d, counts)
+	}
+	if counts.CreateNow > 0 {
 		return len(d.Actions) > before
 	}
-	v.deleteReleased(d)
 	quota := deleteQuota{available: counts.DeleteAvailable}
 	v.deleteSpecified(d, &quota)
 	v.deleteSurplus(d, counts, &quota)
@@ -63,10 +65,26 @@ func (v *view) rollsBack() bool {
 	return v.Policy.PartitionRollback && v.choice.Current.Name != v.choice.Update.Name
 }
 
+// scaleLimit says whether Pods are missing that scaleStrategy.maxUnavailable does not let be created now.
+func (v *view) scaleLimit() (counts rollout.Result, isLimited bool) {
+	if v.limits.ScaleMaxUnavailable == rollout.NoLimit {
+		return counts, false
+	}
+	counts = v.count(v.countsAsUpdated)
+	return counts, counts.CreateNow < counts.Create
+}
+
+// explainLimit tells that creation is limited, once for each time: the condition of the last pass says whether it was told already.
+func (v *view) explainLimit(d *plan.Decision) {
+	counts, isLimited := v.scaleLimit()
+	if isLimited && conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionScaleUpLimited) == nil {
+		d.Events = append(d.Events, scaleUpLimited(counts.CreateNow, counts.Create))
+	}
+}
+
 // create adds Pods, those of the current revision first, as many as the limit on scaling and the pool of fresh IDs let it.
 func (v *view) create(d *plan.Decision, counts rollout.Result) {
 	if counts.CreateNow < counts.Create {
-		d.Events = append(d.Events, scaleUpLimited(counts.CreateNow, counts.Create))
 		d.Note("ScaleUpLimited", fmt.Sprintf("creating %d of %d Pods: scaleStrategy.maxUnavailable is reached", counts.CreateNow, counts.Create))
 	}
 	old, err := v.template(v.choice.Current.Name)
@@ -91,30 +109,29 @@ func (v *view) create(d *plan.Decision, counts rollout.Result) {
 	}
 }
 
-// regret takes a planned deletion back when Pods are missing: a Pod that waits for its preDelete hook, and that nobody named, serves on.
+// regret takes planned deletions back when Pods are missing: a Pod that its preDelete hook holds, and that nobody named, serves on. One that the
+// hook has let go is deleted all the same: whoever let it go is done with it.
+// COMPAT: where a hook marks its Pods not ready, none comes back.
 func (v *view) regret(d *plan.Decision, counts rollout.Result) bool {
-	hook := v.hooks.PreDelete()
+	if counts.Delete > 0 || v.hooks.MarksNotReady() {
+		return false
+	}
 	missing := v.limits.Replicas - len(v.active)
-	if hook != nil && hook.MarkPodNotReady {
-		return false
-	}
-	preparing := v.free(slices.DeleteFunc(slices.Clone(v.active), func(f *pods.Facts) bool { return !f.IsPreparingDelete() }))
-	missing += len(preparing)
-	if missing <= 0 || len(preparing) == 0 || counts.Delete > 0 {
-		return false
-	}
-	acted := false
-	for _, f := range preparing {
-		if v.isToDelete(f) || missing <= 0 {
+	var held []*pods.Facts
+	for _, f := range v.active {
+		if !f.IsPreparingDelete() {
 			continue
 		}
-		missing--
-		p := &inplace.Patch{}
-		p.State(pub.LifecycleStatePreparingNormal, v.Now)
-		v.patch(d, f, plan.Action{Phase: plan.PhaseScale, Changes: []plan.Change{p.Change()}})
-		acted = true
+		missing++
+		if !v.touched[f.Pod.UID] && !v.isToDelete(f) {
+			held = append(held, f)
+		}
 	}
-	return acted
+	held = held[:max(min(missing, len(held)), 0)]
+	for _, f := range held {
+		v.move(d, f, move{to: pub.LifecycleStatePreparingNormal, phase: plan.PhaseScale})
+	}
+	return len(held) > 0
 }
 
 // deleteQuota is how many available Pods may still be deleted.
@@ -193,9 +210,7 @@ func (v *view) delete(d *plan.Decision, f *pods.Facts) {
 		if f.IsPreparingDelete() {
 			return
 		}
-		p := &inplace.Patch{}
-		p.State(pub.LifecycleStatePreparingDelete, v.Now)
-		v.patch(d, f, plan.Action{Phase: plan.PhaseScale, Changes: []plan.Change{p.Change()}})
+		v.move(d, f, move{to: pub.LifecycleStatePreparingDelete, phase: plan.PhaseScale})
 		return
 	}
 	v.touched[f.Pod.UID] = true

@@ -269,7 +269,7 @@ func (s *simulated) Promise(w *sim.World) sim.Promise {
 	}
 	p.UpdateRevision, p.CurrentRevision = s.revisions(w)
 	p.ReuseVolumes = s.set.Spec.ScaleStrategy.EnablePVCReuse
-	p.ExcludePreparingDelete = s.set.Spec.ScaleStrategy.ExcludePreparingDelete
+	p.ExcludePreparingDelete = s.set.Spec.ScaleStrategy.ExcludePreparingDelete || s.policy.ExcludePreparingDelete
 	p.IsNamed = func(pod *corev1.Pod) bool {
 		_, isMarked := pod.Labels[kruisev1beta1.SpecifiedDeleteKey]
 		return isMarked || slices.Contains(s.set.Spec.ScaleStrategy.PodsToDelete, pod.Name)

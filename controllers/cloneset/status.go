@@ -25,6 +25,7 @@ const (
 	reasonDeadline    = kruisev1beta1.CloneSetProgressDeadlineExceeded
 	reasonNotInPlace  = "InPlaceImpossible"
 	reasonFailed      = "WriteFailed"
+	reasonLimited     = "MaxUnavailable"
 )
 
 // Status is what a CloneSet's status should say after a decision was carried out. It is equal to the observed one where nothing
@@ -49,6 +50,7 @@ func (p Pass) Status(o plan.Outcome) kruisev1beta1.CloneSetStatus {
 	tellCollision(&status, o)
 	v.tellFailures(&status, o)
 	v.tellInPlace(&status)
+	v.tellScaleLimit(&status)
 	v.tellProgress(&status)
 	v.tellReadiness(&status, o)
 	return status
@@ -104,19 +106,63 @@ func tellCollision(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) {
 	status.CollisionCount = &next
 }
 
-// tellFailures sets FailedScale and FailedUpdate while their cause lasts.
+// tellFailures sets FailedScale and FailedUpdate while their cause lasts: until a pass gets as far and nothing fails.
 func (v *view) tellFailures(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) {
-	for phase, kind := range map[plan.Phase]kruisev1beta1.CloneSetConditionType{
-		plan.PhaseScale:  kruisev1beta1.CloneSetConditionFailedScale,
-		plan.PhaseUpdate: kruisev1beta1.CloneSetConditionFailedUpdate,
+	for kind, phases := range map[kruisev1beta1.CloneSetConditionType][]plan.Phase{
+		kruisev1beta1.CloneSetConditionFailedScale:  {plan.PhaseScale},
+		kruisev1beta1.CloneSetConditionFailedUpdate: {plan.PhaseUpdate, plan.PhaseRefresh},
 	} {
-		f := o.FailureOf(phase)
-		if f == nil {
-			removeCondition(status, kind)
-			continue
+		var failure *plan.Failure
+		isOver := true
+		for _, phase := range phases {
+			if failure == nil {
+				failure = o.FailureOf(phase)
+			}
+			isOver = isOver && isTried(o, phase)
 		}
-		v.set(status, kruisev1beta1.CloneSetCondition{Type: kind, Status: corev1.ConditionTrue, Reason: reasonFailed, Message: f.Err.Error()})
+		switch {
+		case failure != nil:
+			v.set(status, kruisev1beta1.CloneSetCondition{Type: kind, Status: corev1.ConditionTrue, Reason: reasonFailed, Message: failure.Err.Error()})
+		case isOver:
+			removeCondition(status, kind)
+		}
 	}
+}
+
+// isTried says that a pass came to a phase and did all that it wanted there: nothing happens beside the writing of a revision, and no update
+// beside scaling.
+func isTried(o plan.Outcome, phase plan.Phase) bool {
+	prevents := func(a *plan.Action) bool {
+		return a.Phase == plan.PhaseRevision && a.Verb != plan.Delete || phase == plan.PhaseUpdate && a.Phase == plan.PhaseScale
+	}
+	for i := range o.Done {
+		if prevents(&o.Done[i]) {
+			return false
+		}
+	}
+	for i := range o.Failures {
+		if prevents(&o.Failures[i].Action) {
+			return false
+		}
+	}
+	for i := range o.Deferred {
+		if a := &o.Deferred[i]; a.Phase == phase || prevents(a) {
+			return false
+		}
+	}
+	return true
+}
+
+// tellScaleLimit says that Pods are missing which may not be created yet.
+func (v *view) tellScaleLimit(status *kruisev1beta1.CloneSetStatus) {
+	if _, isLimited := v.scaleLimit(); !isLimited {
+		removeCondition(status, kruisev1beta1.CloneSetConditionScaleUpLimited)
+		return
+	}
+	v.set(status, kruisev1beta1.CloneSetCondition{
+		Type: kruisev1beta1.CloneSetConditionScaleUpLimited, Status: corev1.ConditionTrue, Reason: reasonLimited,
+		Message: fmt.Sprintf("Pods are created only while fewer than %d are unavailable (scaleStrategy.maxUnavailable)", v.limits.ScaleMaxUnavailable),
+	})
 }
 
 // tellInPlace says whether the running update is made in place, and why not.
@@ -136,14 +182,15 @@ func (v *view) tellInPlace(status *kruisev1beta1.CloneSetStatus) {
 }
 
 // tellProgress sets the published condition Progressing.
+// COMPAT: the order of the reasons is published, but for OnDelete: such a set waits for its users, and no deadline applies to them.
 func (v *view) tellProgress(status *kruisev1beta1.CloneSetStatus) {
 	c := kruisev1beta1.CloneSetCondition{Type: kruisev1beta1.CloneSetConditionProgressing, Status: corev1.ConditionTrue}
 	switch {
-	case v.isComplete(status):
+	case v.isComplete(status), v.isOnDelete() && v.isServing(status):
 		c.Reason, c.Message = kruisev1beta1.CloneSetAvailable, "CloneSet is available"
 	case v.strategy.Paused:
 		c.Reason, c.Message = kruisev1beta1.CloneSetProgressPaused, "CloneSet is paused"
-	case v.isPartitionReached(status):
+	case v.isPartitionAvailable(status):
 		c.Reason, c.Message = kruisev1beta1.CloneSetProgressPartitionAvailable, "CloneSet has been paused by its partition"
 	case v.isOverdue(status):
 		c.Status, c.Reason = corev1.ConditionFalse, kruisev1beta1.CloneSetProgressDeadlineExceeded
@@ -170,27 +217,33 @@ func (v *view) isComplete(status *kruisev1beta1.CloneSetStatus) bool {
 	return status.Replicas == replicas && status.UpdatedReplicas == replicas && status.UpdatedAvailableReplicas == replicas
 }
 
-// isPartitionReached says that the update has come as far as its partition lets it.
+// isPartitionAvailable says that as many updated Pods serve as the partition lets there be, whatever the others do.
+func (v *view) isPartitionAvailable(status *kruisev1beta1.CloneSetStatus) bool {
+	return !v.isOnDelete() && int(status.ExpectedUpdatedReplicas) < v.limits.Replicas &&
+		status.UpdatedAvailableReplicas >= status.ExpectedUpdatedReplicas
+}
+
+// isPartitionReached says that the update has come as far as its partition lets it, and that every Pod serves.
 func (v *view) isPartitionReached(status *kruisev1beta1.CloneSetStatus) bool {
-	return v.limits.Partition > 0 && !v.isOnDelete() && int(status.Replicas) == v.limits.Replicas &&
-		status.UpdatedAvailableReplicas >= status.ExpectedUpdatedReplicas && v.isServing(status)
+	return v.isPartitionAvailable(status) && v.isServing(status)
 }
 
 // isOverdue says that the deadline has passed since the last progress.
 func (v *view) isOverdue(status *kruisev1beta1.CloneSetStatus) bool {
-	left, limited := v.deadlineIn(status)
-	if !limited || hasProgressed(&v.Set.Status, status) {
+	told := conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionProgressing)
+	if told == nil || v.Set.Spec.ProgressDeadlineSeconds == nil || hasProgressed(&v.Set.Status, status) {
 		return false
 	}
-	told := conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionProgressing)
-	return left <= 0 || told != nil && told.Reason == kruisev1beta1.CloneSetProgressDeadlineExceeded
+	left, isRunning := v.deadlineIn()
+	return isRunning && left <= 0 || told.Reason == kruisev1beta1.CloneSetProgressDeadlineExceeded
 }
 
-// deadlineIn is how long the rollout may still go without progress.
-func (v *view) deadlineIn(status *kruisev1beta1.CloneSetStatus) (left time.Duration, limited bool) {
-	told := conditionOf(status, kruisev1beta1.CloneSetConditionProgressing)
+// deadlineIn is how long the rollout may still go without progress, and whether that is counted at all: only while the set is known to be at
+// work. A Pod of a set at rest that falters begins a new time.
+func (v *view) deadlineIn() (left time.Duration, isRunning bool) {
+	told := conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionProgressing)
 	seconds := v.Set.Spec.ProgressDeadlineSeconds
-	if seconds == nil || told == nil {
+	if seconds == nil || told == nil || told.Reason != kruisev1beta1.CloneSetProgressUpdated {
 		return 0, false
 	}
 	return told.LastUpdateTime.Add(time.Duration(*seconds) * time.Second).Sub(v.Now), true

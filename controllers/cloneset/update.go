@@ -38,36 +38,6 @@ func (v *view) refresh(d *plan.Decision) {
 	}
 }
 
-// advance moves a Pod to the next state of its life, and a new one to ready in the same write.
-func (v *view) advance(d *plan.Decision, f *pods.Facts) {
-	next := v.hooks.Next(f, v.isUpdated(f))
-	if next == "" {
-		return
-	}
-	p := &inplace.Patch{}
-	p.State(next, v.Now)
-	p.Ready(f, v.Now)
-	change := p.Change()
-	// The kubelet writes to a new Pod all the time, and nothing that it says keeps the Pod from being Normal.
-	change.Unlocked = f.State == pub.LifecycleStatePreparingNormal
-	v.patch(d, f, plan.Action{Phase: plan.PhaseRefresh, Changes: []plan.Change{change}})
-}
-
-// heal makes Pods ready that were drained for an update which nobody makes any more: the writer died before the second write, and the wish
-// has changed since.
-func (v *view) heal(d *plan.Decision) {
-	for _, f := range v.free(v.active) {
-		isDrained := f.HasInPlaceGate && f.InPlaceReady != corev1.ConditionTrue
-		isAtRest := f.State == "" || f.State == pub.LifecycleStateNormal
-		if !isDrained || !isAtRest || inplace.Next(f, v.Now).Kind != inplace.Idle {
-			continue
-		}
-		p := &inplace.Patch{}
-		p.Ready(f, v.Now)
-		v.patch(d, f, plan.Action{Phase: plan.PhaseRefresh, Changes: []plan.Change{p.Change()}})
-	}
-}
-
 // removeBroken removes annotations that cannot be read. Where one of them held an update back, the Pod gets what its revision says all the same: the
 // label tells where it was going.
 func (v *view) removeBroken(d *plan.Decision, f *pods.Facts) {
@@ -94,29 +64,24 @@ const updatesPerPass = 100
 
 // update brings Pods to the revision that the partition gives them, as many as may be unavailable.
 func (v *view) update(d *plan.Decision) {
-	if v.isOnDelete() || v.strategy.Paused {
+	to, due, limit := v.due()
+	v.recall(d, due)
+	if v.strategy.Paused {
 		return
 	}
-	counts := v.count(v.isUpdated)
-	to, number := v.choice.Update, counts.Update
-	if number < 0 {
-		to, number = v.choice.Current, -number
-	}
-	if number == 0 {
-		return
-	}
-	budget := v.updateBudget(counts.UpdateMaxUnavailable, to)
-	candidates := v.candidates(to)
+	budget := v.updateBudget(limit, to)
 	isLimited, begun := false, len(d.Actions)
-	for _, f := range candidates[:min(number, len(candidates))] {
+	for _, f := range due {
 		if len(d.Actions)-begun >= updatesPerPass {
 			break
 		}
-		if budget.isSpent() {
+		if f.State == pub.LifecycleStatePreparingUpdate {
+			// It was taken out of service for this update, and may not be missing any longer than it must.
+			budget.moving++
+		} else if budget.isSpent() {
 			isLimited = true
 			break
-		}
-		if !budget.take(v.isAvailable(f)) {
+		} else if !budget.take(v.isAvailable(f)) {
 			// The user's priorities may put a Pod that does not serve behind others. It is free, and they may have to wait for it.
 			isLimited = true
 			continue
@@ -130,6 +95,21 @@ func (v *view) update(d *plan.Decision) {
 	if isLimited {
 		d.Note("UpdateLimited", "the update waits: maxUnavailable is reached")
 	}
+}
+
+// due are the Pods that are to be brought to a revision, in order, and how many Pods may be unavailable meanwhile.
+func (v *view) due() (to *appsv1.ControllerRevision, found []*pods.Facts, limit int) {
+	// COMPAT: while scaling, a gate counts prepared Pods as updated. Here it must not, or no prepared Pod would ever be due.
+	counts := v.count(v.isUpdated)
+	to, number := v.choice.Update, counts.Update
+	if number < 0 {
+		to, number = v.choice.Current, -number
+	}
+	if v.isOnDelete() || number == 0 {
+		return to, nil, 0
+	}
+	candidates := v.candidates(to)
+	return to, candidates[:min(number, len(candidates))], counts.UpdateMaxUnavailable
 }
 
 // updateBudget is how many Pods may be taken out of service.
@@ -201,12 +181,7 @@ func (v *view) wayTo(f *pods.Facts, to *appsv1.ControllerRevision) difference {
 
 // updateInPlace asks the hook first, then changes the Pod.
 func (v *view) updateInPlace(d *plan.Decision, f *pods.Facts, spec inplace.Spec, to *appsv1.ControllerRevision) {
-	if v.hooks.BlocksUpdate(f) {
-		if f.State != pub.LifecycleStatePreparingUpdate {
-			p := &inplace.Patch{}
-			p.State(pub.LifecycleStatePreparingUpdate, v.Now)
-			v.patch(d, f, plan.Action{Phase: plan.PhaseUpdate, Changes: []plan.Change{p.Change()}})
-		}
+	if v.prepareUpdate(d, f) {
 		return
 	}
 	target := inplace.Target{Revision: to.Name, Labels: v.revisionLabels(to.Name), Spec: spec, After: v.hooks.AfterUpdate(f)}

@@ -4,6 +4,8 @@
 package support
 
 import (
+	"maps"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -130,6 +132,21 @@ func (b *CloneSetBuilder) History(limit int32) *CloneSetBuilder {
 	return b
 }
 
+// Lifecycle sets the hooks.
+func (b *CloneSetBuilder) Lifecycle(l pub.Lifecycle) *CloneSetBuilder {
+	b.set.Spec.Lifecycle = &l
+	return b
+}
+
+// Hooked lets every Pod be created with the labels and finalizers of a hook.
+func (b *CloneSetBuilder) Hooked(hook *pub.LifecycleHook) *CloneSetBuilder {
+	template := &b.set.Spec.Template
+	template.Labels = maps.Clone(template.Labels)
+	maps.Copy(template.Labels, hook.LabelsHandler)
+	template.Finalizers = hook.FinalizersHandler
+	return b
+}
+
 // Deadline sets how long a rollout may go without progress, in seconds.
 func (b *CloneSetBuilder) Deadline(seconds int32) *CloneSetBuilder {
 	b.set.Spec.ProgressDeadlineSeconds = &seconds
@@ -138,3 +155,6 @@ func (b *CloneSetBuilder) Deadline(seconds int32) *CloneSetBuilder {
 
 // Text is a percentage, or whatever else a user writes in quotes.
 func Text(value string) intstr.IntOrString { return intstr.FromString(value) }
+
+// Number is a number where a percentage may be, too.
+func Number(n int) intstr.IntOrString { return intstr.FromInt(n) }

@@ -206,6 +206,9 @@ const (
 	CloneSetConditionStalled CloneSetConditionType = "Stalled"
 	// CloneSetConditionInPlaceUpdatable says whether the running update is done in place, and if not, why.
 	CloneSetConditionInPlaceUpdatable CloneSetConditionType = "InPlaceUpdatable"
+	// CloneSetConditionScaleUpLimited is True while Pods are missing that scaleStrategy.maxUnavailable does not let be created yet. Else
+	// it is not there.
+	CloneSetConditionScaleUpLimited CloneSetConditionType = "ScaleUpLimited"
 )
 
 const (

@@ -239,10 +239,7 @@ func drained(f *pods.Facts, now time.Time) (*Patch, bool) {
 		Type: pub.InPlaceUpdateReady, Status: corev1.ConditionFalse, LastTransitionTime: metav1.NewTime(now), Reason: ReasonStarted,
 	})
 	if f.Ready {
-		p.Condition(corev1.PodCondition{
-			Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: metav1.NewTime(now), Reason: "ReadinessGatesNotReady",
-			Message: "the Pod is about to be updated in place",
-		})
+		p.Condition(notReady(now, "the Pod is about to be updated in place"))
 	}
 	return p, true
 }

@@ -15,11 +15,14 @@ import (
 
 	"github.com/keelson/keelson/api/apps/pub"
 	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/pods"
+	"github.com/keelson/keelson/controllers/plan/readiness"
 )
 
 // Patch collects what one write changes on a Pod. Its zero value changes nothing.
 type Patch struct {
 	labels, annotations map[string]any
+	finalizers          []string
 	conditions          []map[string]any
 	// images and initImages are the containers that get another image.
 	images, initImages []map[string]any
@@ -40,6 +43,9 @@ func (p *Patch) Annotations(values map[string]*string) { putAll(&p.annotations, 
 // RemoveAnnotation removes an annotation.
 func (p *Patch) RemoveAnnotation(key string) { put(&p.annotations, key, nil) }
 
+// Finalizers adds finalizers to those that the Pod has.
+func (p *Patch) Finalizers(names []string) { p.finalizers = append(p.finalizers, names...) }
+
 // State moves the Pod to a lifecycle state.
 func (p *Patch) State(state pub.LifecycleStateType, now time.Time) {
 	p.Label(pub.LifecycleStateKey, string(state))
@@ -56,6 +62,33 @@ func (p *Patch) Condition(c corev1.PodCondition) {
 		"message":            nullable(c.Message),
 	}
 	p.conditions = append(p.conditions, entry)
+}
+
+// Hold leads the condition KruisePodReady to another state, where it is not there yet. A Pod that nobody held before is taken out of its
+// endpoints in the same write.
+func (p *Patch) Hold(f *pods.Facts, to readiness.State, now time.Time) {
+	c, isNeeded := f.Readiness.Change(to, now)
+	if !isNeeded {
+		return
+	}
+	p.Condition(c)
+	if c.Message == "" {
+		delete(p.conditions[len(p.conditions)-1], "message")
+	}
+	if c.Status == corev1.ConditionFalse && f.Ready {
+		p.Condition(notReady(now, "the Pod is held not ready"))
+	}
+}
+
+func notReady(now time.Time, message string) corev1.PodCondition {
+	return corev1.PodCondition{
+		Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: metav1.NewTime(now), Reason: "ReadinessGatesNotReady", Message: message,
+	}
+}
+
+// IsEmpty says that the patch changes nothing.
+func (p *Patch) IsEmpty() bool {
+	return len(p.labels)+len(p.annotations)+len(p.finalizers)+len(p.conditions)+len(p.images)+len(p.initImages) == 0
 }
 
 // Image sets the image of a container, or of a native sidecar.
@@ -95,6 +128,9 @@ func (p *Patch) Change() plan.Change {
 	}
 	if len(p.annotations) > 0 {
 		metadata["annotations"] = p.annotations
+	}
+	if len(p.finalizers) > 0 {
+		metadata["finalizers"] = p.finalizers
 	}
 	if len(metadata) > 0 {
 		body["metadata"] = metadata

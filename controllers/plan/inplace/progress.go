@@ -14,6 +14,7 @@ import (
 
 	"github.com/keelson/keelson/api/apps/pub"
 	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/lifecycle"
 	"github.com/keelson/keelson/controllers/plan/pods"
 	"github.com/keelson/keelson/controllers/plan/revision"
 )
@@ -191,6 +192,7 @@ func (s Step) Write(f *pods.Facts, after pub.LifecycleStateType, now time.Time) 
 		p := &Patch{}
 		p.State(after, now)
 		p.Ready(f, now)
+		p.Hold(f, lifecycle.Released(f.Readiness), now)
 		return []plan.Change{p.Change()}
 	default:
 		return nil

@@ -5,12 +5,12 @@ package lifecycle
 
 import (
 	"slices"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/keelson/keelson/api/apps/pub"
 	"github.com/keelson/keelson/controllers/plan/pods"
+	"github.com/keelson/keelson/controllers/plan/readiness"
 )
 
 // IsHooked says that any of the hook's labels or finalizers is on the object. No hook hooks nothing.
@@ -82,7 +82,7 @@ func (h Hooks) BlocksDelete(f *pods.Facts) bool { return IsHooked(h.PreDelete(),
 // BlocksUpdate says that the Pod must wait in PreparingUpdate.
 func (h Hooks) BlocksUpdate(f *pods.Facts) bool { return IsHooked(h.InPlaceUpdate(), f.Pod) }
 
-// AfterUpdate is the state of a Pod whose update in place is complete.
+// AfterUpdate is the state of a Pod whose update in place is complete, or is not wanted any more.
 func (h Hooks) AfterUpdate(f *pods.Facts) pub.LifecycleStateType {
 	if hook := h.InPlaceUpdate(); hook != nil && !IsAllHooked(hook, f.Pod) {
 		return pub.LifecycleStateUpdated
@@ -90,33 +90,50 @@ func (h Hooks) AfterUpdate(f *pods.Facts) pub.LifecycleStateType {
 	return pub.LifecycleStateNormal
 }
 
-// Next is the state that a Pod moves to on its own; empty when it stays. isUpdated says that the Pod is at the wanted revision. The end of
-// an update (Updating) is not decided here: it depends on the containers.
-func (h Hooks) Next(f *pods.Facts, isUpdated bool) pub.LifecycleStateType {
+// Next is the state that a Pod moves to on its own; empty when it stays. The ends of PreparingUpdate and Updating are not decided here: one
+// depends on which updates are due, the other on the containers.
+func (h Hooks) Next(f *pods.Facts) pub.LifecycleStateType {
 	switch f.State {
 	case pub.LifecycleStatePreparingNormal:
 		if hook := h.PreNormal(); (hook == nil && f.Scheduled) || IsAllHooked(hook, f.Pod) {
 			return pub.LifecycleStateNormal
 		}
-	case pub.LifecycleStatePreparingUpdate:
-		if isUpdated {
-			return h.AfterUpdate(f)
-		}
 	case pub.LifecycleStateUpdated:
-		return onlyIf(h.AfterUpdate(f), pub.LifecycleStateNormal)
+		if h.AfterUpdate(f) == pub.LifecycleStateNormal {
+			return pub.LifecycleStateNormal
+		}
 	}
 	return ""
 }
 
-func onlyIf(state, wanted pub.LifecycleStateType) pub.LifecycleStateType {
-	if state == wanted {
-		return state
+// MarksNotReady says that any of the hooks marks its Pods not ready.
+func (h Hooks) MarksNotReady() bool { return marks(h.PreDelete()) || marks(h.InPlaceUpdate()) }
+
+func marks(hook *pub.LifecycleHook) bool { return hook != nil && hook.MarkPodNotReady }
+
+// Readiness is how a Pod is held not ready in a state of its life: by the preDelete hook while its deletion is prepared, by the inPlaceUpdate hook
+// from the preparation of an update to its end, where these hooks ask for it. The keys of others are left alone.
+func (h Hooks) Readiness(s readiness.State, state pub.LifecycleStateType) readiness.State {
+	forDelete, forUpdate := deleteKey(), updateKey()
+	if state == pub.LifecycleStatePreparingDelete && marks(h.PreDelete()) {
+		s = s.Hold(forDelete)
+	} else {
+		s = s.Release(forDelete)
 	}
-	return ""
+	switch {
+	case state == pub.LifecycleStatePreparingUpdate && marks(h.InPlaceUpdate()):
+		return s.Hold(forUpdate)
+	case state == pub.LifecycleStateUpdating:
+		// An update holds the Pod by a condition of its own, and ends both in one write.
+		return s
+	default:
+		return s.Release(forUpdate)
+	}
 }
 
-// Mark is the metadata that puts a Pod into a state.
-func Mark(state pub.LifecycleStateType, now time.Time) (labels, annotations map[string]string) {
-	return map[string]string{pub.LifecycleStateKey: string(state)},
-		map[string]string{pub.LifecycleTimestampKey: now.UTC().Format(time.RFC3339)}
-}
+// Released is the state of a Pod that no hook holds.
+func Released(s readiness.State) readiness.State { return s.Release(deleteKey()).Release(updateKey()) }
+
+// COMPAT: both keys are published.
+func deleteKey() readiness.Key { return readiness.Key{UserAgent: "Lifecycle", Name: "preDeleteHook"} }
+func updateKey() readiness.Key { return readiness.Key{UserAgent: "Lifecycle", Name: "preUpdateHook"} }

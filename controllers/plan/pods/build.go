@@ -26,7 +26,7 @@ type Identity struct {
 }
 
 // Build makes a new Pod from a template. It has the readiness gate InPlaceUpdateReady, so that it can be updated in place
-// later whatever the policy is now.
+// later whatever the policy is now, and KruisePodReady, so that hooks and others can hold it not ready.
 func Build(template *corev1.PodTemplateSpec, id Identity) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -39,7 +39,9 @@ func Build(template *corev1.PodTemplateSpec, id Identity) *corev1.Pod {
 		},
 		Spec: *template.Spec.DeepCopy(),
 	}
-	injectGate(pod)
+	injectGate(pod, pub.InPlaceUpdateReady)
+	// COMPAT: the published suite gives this one to every Pod of its workloads, in a webhook.
+	injectGate(pod, pub.KruisePodReady)
 	// COMPAT: the published suite gives containers without a pull policy Always, whatever their tag.
 	for i := range pod.Spec.Containers {
 		if pod.Spec.Containers[i].ImagePullPolicy == "" {
@@ -49,8 +51,8 @@ func Build(template *corev1.PodTemplateSpec, id Identity) *corev1.Pod {
 	return pod
 }
 
-func injectGate(pod *corev1.Pod) {
-	gate := corev1.PodReadinessGate{ConditionType: pub.InPlaceUpdateReady}
+func injectGate(pod *corev1.Pod, kind corev1.PodConditionType) {
+	gate := corev1.PodReadinessGate{ConditionType: kind}
 	if !slices.Contains(pod.Spec.ReadinessGates, gate) {
 		pod.Spec.ReadinessGates = append(pod.Spec.ReadinessGates, gate)
 	}

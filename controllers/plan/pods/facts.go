@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan/readiness"
 )
 
 // Facts is the value view of one Pod: what decisions ask of it, parsed once per resourceVersion.
@@ -41,6 +42,8 @@ type Facts struct {
 	HasInPlaceGate bool
 	// InPlaceReady is the status of the condition InPlaceUpdateReady; empty when the Pod has none.
 	InPlaceReady corev1.ConditionStatus
+	// Readiness is the condition KruisePodReady, by which several writers hold the Pod not ready.
+	Readiness readiness.State
 	// InPlace is the parsed annotation of the running or last update in place; nil when there is none, or it is broken.
 	InPlace *pub.InPlaceUpdateState
 	// Grace is the raw annotation that holds an update back until its grace period has passed.

@@ -87,7 +87,7 @@ func TestBuild(t *testing.T) {
 	assert.Equal(t, template.Finalizers, pod.Finalizers)
 	assert.Equal(t, corev1.PullAlways, pod.Spec.Containers[0].ImagePullPolicy)
 	assert.Equal(t, corev1.PullNever, pod.Spec.Containers[1].ImagePullPolicy)
-	assert.Equal(t, []corev1.PodReadinessGate{{ConditionType: pub.InPlaceUpdateReady}}, pod.Spec.ReadinessGates)
+	assert.Equal(t, []corev1.PodReadinessGate{{ConditionType: pub.InPlaceUpdateReady}, {ConditionType: pub.KruisePodReady}}, pod.Spec.ReadinessGates)
 	assert.Equal(t, before, template, "the template is left as it was")
 }
 

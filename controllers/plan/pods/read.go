@@ -14,6 +14,7 @@ import (
 
 	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/controllers/plan/readiness"
 )
 
 // Read parses a Pod. The Pod is kept by reference and must not change afterwards.
@@ -29,6 +30,7 @@ func Read(pod *corev1.Pod) *Facts {
 		Running:         pod.Status.Phase == corev1.PodRunning,
 		DeletionCost:    deletionCost(pod),
 		Grace:           firstAnnotation(pod, pub.InPlaceUpdateGraceKey, pub.InPlaceUpdateGraceKeyOld),
+		Readiness:       readiness.Read(pod),
 	}
 	for i := range pod.Spec.ReadinessGates {
 		f.HasInPlaceGate = f.HasInPlaceGate || pod.Spec.ReadinessGates[i].ConditionType == pub.InPlaceUpdateReady
@@ -150,30 +152,34 @@ func (f *Facts) Problem() string {
 	if reason := f.waitingReason(); reason != "" {
 		return reason
 	}
-	for i := range f.Pod.Status.Conditions {
-		c := &f.Pod.Status.Conditions[i]
-		isUnscheduled := c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
-		isUnresized := c.Type == corev1.PodResizePending && c.Status == corev1.ConditionTrue
-		if isUnscheduled || isUnresized {
-			return c.Reason
-		}
-	}
 	if f.State != "" && f.State != pub.LifecycleStateNormal {
 		return string(f.State)
 	}
 	if !f.Running {
 		return string(f.Pod.Status.Phase)
 	}
+	if f.Readiness.Status == corev1.ConditionFalse && len(f.Readiness.Keys) > 0 {
+		return "held not ready by " + f.Readiness.Keys[0].UserAgent
+	}
 	return "not ready"
 }
 
-// waitingReason is why a container waits, init containers first: the others wait for them.
+// waitingReason is why a container waits, init containers first: the others wait for them. Else it is why the Pod gets no node, or not its resources; empty
+// when nothing is said.
 func (f *Facts) waitingReason() string {
 	for _, list := range [][]corev1.ContainerStatus{f.Pod.Status.InitContainerStatuses, f.Pod.Status.ContainerStatuses} {
 		for i := range list {
 			if w := list[i].State.Waiting; w != nil && w.Reason != "" {
 				return w.Reason
 			}
+		}
+	}
+	for i := range f.Pod.Status.Conditions {
+		c := &f.Pod.Status.Conditions[i]
+		isUnscheduled := c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
+		isUnresized := c.Type == corev1.PodResizePending && c.Status == corev1.ConditionTrue
+		if isUnscheduled || isUnresized {
+			return c.Reason
 		}
 	}
 	return ""

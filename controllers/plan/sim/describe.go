@@ -59,8 +59,17 @@ func (w *World) differences(old, pod *corev1.Pod) string {
 		all.add(c.Name, before[i].Image, c.Image)
 		all.add(c.Name+" resources", amounts(before[i].Resources), amounts(c.Resources))
 	}
+	for _, f := range pod.Finalizers {
+		if !slices.Contains(old.Finalizers, f) {
+			all.add("finalizer", "", f)
+		}
+	}
 	for _, c := range pod.Status.Conditions {
-		all.add(string(c.Type), string(statusOf(old, c.Type)), string(c.Status))
+		from, to := statusOf(old, c.Type), c.Status
+		// A Pod that nobody ever held is of no interest.
+		if c.Type != pub.KruisePodReady || from != "" || to != corev1.ConditionTrue {
+			all.add(string(c.Type), string(from), string(to))
+		}
 	}
 	if len(all) == 0 {
 		return "no difference"

@@ -55,7 +55,7 @@ func asksForRestart(old, spec *corev1.Container) bool {
 // INVARIANT: what restarts a container is written only to a Pod that is drained.
 func checkDrainedFirst(_ *World, _ Promise, write Write) string {
 	isRestart := slices.ContainsFunc(changesOf(write), change.restarts)
-	if !isRestart || !hasGate(write.Old) {
+	if !isRestart || !hasGate(write.Old, pub.InPlaceUpdateReady) {
 		return ""
 	}
 	if statusOf(write.Old, pub.InPlaceUpdateReady) != corev1.ConditionFalse && statusOf(write.Old, corev1.PodReady) == corev1.ConditionTrue {
@@ -95,10 +95,12 @@ func (w *World) lagOf(pod *corev1.Pod, spec *corev1.Container) string {
 	}
 }
 
-// INVARIANT: an update ends only when the containers run with the resources that the Pod names.
+// INVARIANT: an update ends only when the containers run with the resources that the Pod names, or when its Pod is to be deleted.
 func checkDoneWhenResized(w *World, _ Promise, write Write) string {
-	updating := string(pub.LifecycleStateUpdating)
-	if write.Old == nil || write.New == nil || write.Old.Labels[pub.LifecycleStateKey] != updating || write.New.Labels[pub.LifecycleStateKey] == updating {
+	if write.Old == nil || write.New == nil || stateOf(write.Old) != pub.LifecycleStateUpdating {
+		return ""
+	}
+	if next := stateOf(write.New); next == pub.LifecycleStateUpdating || next == pub.LifecycleStatePreparingDelete {
 		return ""
 	}
 	for _, spec := range running(write.New) {

@@ -5,12 +5,14 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/keelson/keelson/api/apps/pub"
 	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/readiness"
 )
 
 // Names of the invariants; a story that breaks one on purpose declares it by this name.
@@ -41,6 +43,10 @@ const (
 	DoneWhenResized = "DoneWhenResized"
 	// InLaunchOrder is about containers that change before those that launch before them.
 	InLaunchOrder = "InLaunchOrder"
+	// MarkedWhileHeld is about hooks that mark their Pods not ready.
+	MarkedWhileHeld = "MarkedWhileHeld"
+	// KeysOfOthersKept is about those who hold a Pod not ready together.
+	KeysOfOthersKept = "KeysOfOthersKept"
 	// NoIdleWrite is about writes for nothing.
 	NoIdleWrite = "NoIdleWrite"
 	// OneActionPerPod is about decisions that contradict themselves.
@@ -77,6 +83,8 @@ func Invariants() []Invariant {
 		{VolumesFresh, checkVolumesFresh},
 		{DoneWhenResized, checkDoneWhenResized},
 		{InLaunchOrder, checkInLaunchOrder},
+		{MarkedWhileHeld, checkMarkedWhileHeld},
+		{KeysOfOthersKept, checkKeysOfOthersKept},
 		{NoIdleWrite, checkNoIdleWrite},
 	}
 }
@@ -95,7 +103,7 @@ func checkAvailableFloor(w *World, p Promise, write Write) string {
 
 // INVARIANT: what this package does never lets the Pods exceed replicas + maxSurge.
 func checkSurgeCeiling(_ *World, p Promise, write Write) string {
-	before, after := p.counted(write.Before), p.counted(write.After)
+	before, after := len(p.counted(write.Before)), len(p.counted(write.After))
 	if after > before && write.Action.Verb == plan.Create && after > p.Replicas+p.MaxSurge {
 		return fmt.Sprintf("creating %s: Pods %d -> %d, but there may be %d + %d",
 			write.Action.Object.GetName(), before, after, p.Replicas, p.MaxSurge)
@@ -116,7 +124,7 @@ func checkSurplusOnly(_ *World, p Promise, write Write) string {
 
 // INVARIANT: it never brings more Pods to the update revision than the partition lets it. Those created beyond the replicas come on top.
 func checkPartitionKept(w *World, p Promise, write Write) string {
-	before, after := p.Tally(write.Before, w.Now), p.Tally(write.After, w.Now)
+	before, after := p.Tally(p.counted(write.Before), w.Now), p.Tally(p.counted(write.After), w.Now)
 	if p.CurrentRevision == p.UpdateRevision || after.Updated <= before.Updated {
 		return ""
 	}
@@ -131,7 +139,8 @@ func checkPartitionKept(w *World, p Promise, write Write) string {
 	}
 }
 
-// INVARIANT: a Pod whose hook blocks is neither updated nor deleted.
+// INVARIANT: a Pod whose hook blocks is neither updated nor deleted. One that is being updated has been let go by its hook, and may be led on to
+// another revision.
 func checkHooksRespected(_ *World, p Promise, write Write) string {
 	if p.Lifecycle == nil || write.Old == nil {
 		return ""
@@ -140,7 +149,8 @@ func checkHooksRespected(_ *World, p Promise, write Write) string {
 	if write.Action.Verb == plan.Delete && isHooked(p.Lifecycle.PreDelete, write.Old) {
 		return "deleting " + name + ", which its preDelete hook holds"
 	}
-	if write.New != nil && isHooked(p.Lifecycle.InPlaceUpdate, write.Old) && revisionOf(write.Old) != revisionOf(write.New) {
+	isUnderWay := stateOf(write.Old) == pub.LifecycleStateUpdating
+	if write.New != nil && !isUnderWay && isHooked(p.Lifecycle.InPlaceUpdate, write.Old) && revisionOf(write.Old) != revisionOf(write.New) {
 		return "updating " + name + ", which its inPlaceUpdate hook holds"
 	}
 	return ""
@@ -155,6 +165,35 @@ func checkOneChangeAtOnce(_ *World, _ Promise, write Write) string {
 	isHeld := write.Old.Annotations[pub.InPlaceUpdateGraceKey] != ""
 	if isHeld && revisionOf(write.Old) != revisionOf(write.New) {
 		return fmt.Sprintf("%s gets another revision while an update of it is held back", write.Old.Name)
+	}
+	return ""
+}
+
+// INVARIANT: a Pod that waits for a hook which marks its Pods not ready is held not ready from the first moment.
+func checkMarkedWhileHeld(_ *World, p Promise, write Write) string {
+	if write.Old == nil || write.New == nil || stateOf(write.Old) == stateOf(write.New) {
+		return ""
+	}
+	key, held := p.mark(stateOf(write.New)), readiness.Read(write.New)
+	if key == "" || !held.HasGate || held.IsForeign || held.Holds(readiness.Key{UserAgent: "Lifecycle", Name: key}) {
+		return ""
+	}
+	return fmt.Sprintf("%s becomes %s and is not held not ready", write.New.Name, stateOf(write.New))
+}
+
+// INVARIANT: what the controllers write to the condition KruisePodReady keeps the keys of all other writers.
+func checkKeysOfOthersKept(_ *World, _ Promise, write Write) string {
+	if write.Old == nil || write.New == nil {
+		return ""
+	}
+	before, after := readiness.Read(write.Old), readiness.Read(write.New)
+	for _, key := range before.Keys {
+		if key.UserAgent != "Lifecycle" && !after.Holds(key) {
+			return fmt.Sprintf("%s is not held by %s %s any more", write.New.Name, key.UserAgent, key.Name)
+		}
+	}
+	if before.IsForeign && !after.IsForeign {
+		return fmt.Sprintf("%s was held by a message that is no list, and is not any more", write.New.Name)
 	}
 	return ""
 }
@@ -181,11 +220,10 @@ func checkOneActionPerPod(d plan.Decision) string {
 
 func revisionOf(pod *corev1.Pod) string { return pod.Labels[appsv1.ControllerRevisionHashLabelKey] }
 
-func hasGate(pod *corev1.Pod) bool {
-	for _, gate := range pod.Spec.ReadinessGates {
-		if gate.ConditionType == pub.InPlaceUpdateReady {
-			return true
-		}
-	}
-	return false
+func stateOf(pod *corev1.Pod) pub.LifecycleStateType {
+	return pub.LifecycleStateType(pod.Labels[pub.LifecycleStateKey])
+}
+
+func hasGate(pod *corev1.Pod, kind corev1.PodConditionType) bool {
+	return slices.Contains(pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: kind})
 }

@@ -19,6 +19,9 @@ import (
 // TestInvariantsCatch lets a toy do once what it must not, in a world with three Pods that serve.
 func TestInvariantsCatch(t *testing.T) {
 	hook := &pub.LifecycleHook{LabelsHandler: map[string]string{"held": "yes"}}
+	withGate := func(pod *corev1.Pod) {
+		pod.Spec.ReadinessGates = append(pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: pub.KruisePodReady})
+	}
 	hold := func(pod *corev1.Pod) { pod.Labels["held"] = "yes" }
 	for sentence, tc := range map[string]struct {
 		promise sim.Promise
@@ -130,6 +133,28 @@ func TestInvariantsCatch(t *testing.T) {
 				return []plan.Action{{Verb: plan.Patch, Object: w.Claim("data-toy-x"), Changes: []plan.Change{{Patch: []byte(`{"metadata":{"ownerReferences":null}}`)}}}}
 			},
 			want: sim.VolumesKept,
+		},
+		"preparing a deletion without the mark that the hook asks for": {
+			promise: sim.Promise{MaxUnavailable: 3, Lifecycle: &pub.Lifecycle{PreDelete: &pub.LifecycleHook{MarkPodNotReady: true}}, IsNamed: func(*corev1.Pod) bool { return true }},
+			before:  func(p *sim.Play) { p.Edit("toy-a", withGate) },
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{patch(w.Pod("toy-a"), `{"metadata":{"labels":{"lifecycle.apps.kruise.io/state":"PreparingDelete"}}}`)}
+			},
+			want: sim.MarkedWhileHeld,
+		},
+		"letting go of a Pod that somebody else holds not ready": {
+			before: func(p *sim.Play) {
+				p.Edit("toy-a", withGate)
+				p.Edit("toy-a", func(pod *corev1.Pod) {
+					pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{
+						Type: pub.KruisePodReady, Status: corev1.ConditionFalse, Message: `[{"userAgent":"Another","key":"x"}]`,
+					})
+				})
+			},
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{patchStatus(w.Pod("toy-a"), `{"status":{"conditions":[{"type":"KruisePodReady","status":"True","message":"[]"}]}}`)}
+			},
+			want: sim.KeysOfOthersKept,
 		},
 		"writing what is there already": {
 			actions: func(w *sim.World) []plan.Action {

@@ -75,16 +75,16 @@ func (p Promise) isUpdated(pod *corev1.Pod) bool {
 	return label != "" && (label == p.UpdateRevision || strings.HasSuffix(p.UpdateRevision, "-"+label))
 }
 
-// counted is how many Pods count against the replicas.
-func (p Promise) counted(pods []*corev1.Pod) int {
-	n := 0
+// counted are the Pods that count against the replicas.
+func (p Promise) counted(pods []*corev1.Pod) []*corev1.Pod {
+	var counted []*corev1.Pod
 	for _, pod := range pods {
-		isPreparing := pub.LifecycleStateType(pod.Labels[pub.LifecycleStateKey]) == pub.LifecycleStatePreparingDelete
+		isPreparing := stateOf(pod) == pub.LifecycleStatePreparingDelete
 		if isActive(pod) && (!isPreparing || !p.ExcludePreparingDelete) {
-			n++
+			counted = append(counted, pod)
 		}
 	}
-	return n
+	return counted
 }
 
 // Tally counts Pods.
@@ -112,6 +112,22 @@ func (p Promise) Tally(pods []*corev1.Pod, now time.Time) Tally {
 		}
 	}
 	return t
+}
+
+// mark is the key by which a Pod is to be held not ready in a state of its life; empty when no hook asks for that.
+func (p Promise) mark(state pub.LifecycleStateType) string {
+	if p.Lifecycle == nil {
+		return ""
+	}
+	isMarked := func(hook *pub.LifecycleHook) bool { return hook != nil && hook.MarkPodNotReady }
+	switch {
+	case state == pub.LifecycleStatePreparingDelete && isMarked(p.Lifecycle.PreDelete):
+		return "preDeleteHook"
+	case state == pub.LifecycleStatePreparingUpdate && isMarked(p.Lifecycle.InPlaceUpdate):
+		return "preUpdateHook"
+	default:
+		return ""
+	}
 }
 
 // isHooked says that any of a hook's labels or finalizers is on a Pod.
