@@ -65,7 +65,7 @@ func servingPod(set *kruisev1beta1.CloneSet, revision string, i int) *corev1.Pod
 	pod.UID, pod.ResourceVersion, pod.CreationTimestamp = types.UID("pod-"+id), "1", since
 	pod.Spec.NodeName = fmt.Sprintf("node-%d", i%100)
 	pod.Status.Phase = corev1.PodRunning
-	for _, kind := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodReady, pub.InPlaceUpdateReady} {
+	for _, kind := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodReady, pub.InPlaceUpdateReady, pub.KruisePodReady} {
 		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: since})
 	}
 	for _, c := range pod.Spec.Containers {
