@@ -7,6 +7,7 @@ export GOFLAGS := -trimpath -buildvcs=false
 export CGO_ENABLED := 0
 NODES ?= 3
 OVERLAY ?= default
+FUZZ_SECONDS ?= 60
 CLUSTER_PROGRAM := GOFLAGS= go run -C tests/cluster .
 
 .DEFAULT_GOAL := help
@@ -20,8 +21,8 @@ demo: ## Bring up a cluster, install Keelson, and watch a CloneSet change its im
 	@.ci/demo
 
 .PHONY: test
-test: ## Run all layers of tests: lint, kernel, story, wiring, bundles, feature
-	@.ci/test lint kernel story wiring bundles bench feature
+test: ## Run all layers of tests: lint, kernel, story, fuzz, wiring, bundles, bench, feature
+	@.ci/test lint kernel story fuzz wiring bundles bench feature
 
 .PHONY: bench bench-kernels profile
 PODS ?= 1000
@@ -38,13 +39,15 @@ profile: ## Show where the controllers spend their time and memory (SCENARIO=in-
 	@go tool pprof -top -cum -nodecount=60 $(BENCH_OUT)/profiles/*-cpu-*.pprof 2>/dev/null | cut -c1-150
 	@echo "more: go tool pprof -http=: $(BENCH_OUT)/profiles/..."
 
-.PHONY: lint test-kernel test-story test-wiring test-bundles test-bench test-feature
+.PHONY: lint test-kernel test-story fuzz test-wiring test-bundles test-bench test-feature
 lint: ## Check the rules of the house
 	@.ci/test lint
 test-kernel: ## Is this arithmetic right?
 	@.ci/test kernel
 test-story: ## Does a whole rollout go as told, in any interleaving?
 	@.ci/test story
+fuzz: ## Does any input at all break a parser or a plan? (FUZZ_SECONDS=60 for each target)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) .ci/test fuzz
 test-wiring: ## Do watches, permissions and patches work against a real API server?
 	@.ci/test wiring
 test-bundles: ## Does every overlay render, and grant what it must and no more?

@@ -118,24 +118,6 @@ func TestCalculate(t *testing.T) {
 	}
 }
 
-// FuzzPartition compares percentages with exact arithmetic.
-func FuzzPartition(f *testing.F) {
-	f.Add(uint32(322000), uint16(500))
-	f.Add(uint32(999999), uint16(3))
-	f.Add(uint32(0), uint16(0))
-	f.Fuzz(func(t *testing.T, units uint32, replicas uint16) {
-		units %= 1_000_000
-		value := intstr.FromString(fmt.Sprintf("%d.%04d%%", units/10_000, units%10_000))
-		got, err := rollout.Partition(&value, int(replicas))
-		require.NoError(t, err)
-		want := int((uint64(units)*uint64(replicas) + 999_999) / 1_000_000)
-		if replicas > 1 && want == int(replicas) {
-			want--
-		}
-		require.Equal(t, want, got, "%s of %d", value.StrVal, replicas)
-	})
-}
-
 // TestCalculateKeepsItsPromises tries random sets of Pods: never too many Pods, never too few available ones.
 func TestCalculateKeepsItsPromises(t *testing.T) {
 	random := rand.New(rand.NewSource(1))
