@@ -4,7 +4,6 @@
 package rollout_test
 
 import (
-	"fmt"
 	"math/rand"
 	"testing"
 
