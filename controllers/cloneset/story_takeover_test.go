@@ -12,7 +12,7 @@ import (
 
 // takeOverStories begin where OpenKruise 1.9 stopped.
 func takeOverStories() map[string]story {
-	settled, short, halfway := inherit("settled"), inherit("short"), inherit("halfway")
+	settled, short, halfway, volumes := inherit("settled"), inherit("short"), inherit("halfway"), inherit("volumes")
 	return map[string]story{
 		"a set at rest is taken over and nothing is written": {
 			set: settled.inSim(), play: func(s *stage) { staysUntouched(s, settled) },
@@ -27,6 +27,20 @@ func takeOverStories() map[string]story {
 				s.User("replaces the set by its file, which says nothing of the defaults", func(b *builder) { *b.set = *plain(b.set) })
 				s.Rest()
 				assert.Equal(s.t, before, s.versions(), "not one Pod is written to")
+			},
+		},
+		"a set with volumes is taken over with its claims, and a claim that is left finds a Pod": {
+			set: volumes.inSim(), play: func(s *stage) {
+				volumes.onStage(s)
+				before, claims := s.versions(), s.claims()
+				s.Script.Scene("given two of three Pods, and the claim of the third")
+				s.Rest()
+				after := s.versions()
+				assert.Contains(s.t, after, "web-left5", "the third Pod has the name and the claim of the one that is gone")
+				delete(after, "web-left5")
+				assert.Equal(s.t, before, after, "not one Pod is written to")
+				assert.Equal(s.t, claims, s.claims(), "no claim is made or removed")
+				assert.Len(s.t, s.Revisions(), 1, "no revision is made")
 			},
 		},
 		"a rollout that was left half-way goes on": {

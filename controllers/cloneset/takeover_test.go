@@ -80,7 +80,12 @@ func (i *inheritance) onStage(s *stage) {
 		s.AddRevision(rev)
 	}
 	for _, pod := range i.pods {
+		pod.OwnerReferences[0].UID = i.inSim().UID
 		s.AddPod(pod)
+	}
+	for _, claim := range i.claims {
+		claim.OwnerReferences[0].UID = i.inSim().UID
+		s.AddClaim(claim)
 	}
 }
 

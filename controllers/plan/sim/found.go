@@ -21,3 +21,10 @@ func (w *World) AddPod(found *corev1.Pod) {
 		}
 	}
 }
+
+// AddClaim puts a claim into the world as it was found in another one.
+func (w *World) AddClaim(found *corev1.PersistentVolumeClaim) {
+	claim := found.DeepCopy()
+	w.register(&claim.ObjectMeta, "claim")
+	w.claims[claim.Name] = claim
+}
