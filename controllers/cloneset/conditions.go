@@ -14,6 +14,7 @@ import (
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/pods"
+	"github.com/keelson/keelson/controllers/plan/rollout"
 )
 
 // health is what Ready, Reconciling and Stalled say together: one of the three is True, or none while the set is paused.
@@ -98,21 +99,28 @@ func (v *view) oneLine(status *kruisev1beta1.CloneSetStatus) string {
 	return line
 }
 
-// updated is how far the update is. A batch is all that the partition lets go; which one of how many it is, only the user knows.
+// updated is how far the update is. A batch is as many Pods as may change at once.
 //
-//	replicas 5, no partition      2 of 5 updated
-//	replicas 5, partition 2       batch of 3 of 5 Pods: 2 updated
+//	replicas 5                                   2 of 5 updated
+//	replicas 7, maxUnavailable 2                 batch 2/4: 3 of 7 updated
+//	replicas 9, maxUnavailable 2, partition 2    batch 2/4: 3 of 7 updated, 2 kept by the partition
 func (v *view) updated(status *kruisev1beta1.CloneSetStatus) string {
 	is, of, wanted := int(status.UpdatedReplicas), v.limits.Replicas, int(status.ExpectedUpdatedReplicas)
-	isUpdate := v.choice.Current.Name != v.choice.Update.Name && !v.isOnDelete() && wanted < of
-	switch {
-	case isUpdate && is <= wanted:
-		return fmt.Sprintf("batch of %d of %d Pods: %d updated", wanted, of, is)
-	case isUpdate && v.rollsBack():
+	isUpdate := v.choice.Current.Name != v.choice.Update.Name && status.CurrentRevision != status.UpdateRevision
+	if isUpdate && is > wanted && v.rollsBack() {
 		return fmt.Sprintf("%d of %d updated, going back to %d", is, of, wanted)
-	default:
+	}
+	if !isUpdate || is > wanted || v.isOnDelete() {
 		return fmt.Sprintf("%d of %d updated", is, of)
 	}
+	line := fmt.Sprintf("%d of %d updated", is, wanted)
+	if batch, batches := rollout.Batch(v.limits, is, wanted); batches > 1 {
+		line = fmt.Sprintf("batch %d/%d: %s", batch, batches, line)
+	}
+	if wanted < of {
+		line += fmt.Sprintf(", %d kept by the partition", of-wanted)
+	}
+	return line
 }
 
 // blocking is a Pod that does not serve: one at the update revision before the others, one that is not ready before one that has not been for long

@@ -356,7 +356,7 @@ func resizeStories() map[string]story {
 				s.Rest()
 				c := findCondition(s.controller.set, kruisev1beta1.CloneSetConditionReconciling)
 				assert.Equal(s.t, "ResizeDeferred", c.Reason)
-				assert.Equal(s.t, "1 of 2 updated, 1 available, waiting for web-a (Deferred): the node cannot give Pod web-a its new resources now: not enough CPU", c.Message)
+				assert.Equal(s.t, "batch 1/2: 1 of 2 updated, 1 available, waiting for web-a (Deferred): the node cannot give Pod web-a its new resources now: not enough CPU", c.Message)
 				s.Script.Scene("another Pod leaves the nodes")
 				s.Full = false
 				s.Rest()

@@ -77,8 +77,8 @@ func progressStories() map[string]story {
 				assert.Equal(s.t, "CloneSetAvailable", s.reason())
 			},
 		},
-		"a batch is all that the partition lets go": {
-			set: three().Replicas(5).MaxUnavailable("2").Partition("3").Deadline(10).Obj(),
+		"a batch is as many Pods as may change at once, and the partition keeps the rest": {
+			set: three().Replicas(5).MaxUnavailable("2").Partition("1").Deadline(10).Obj(),
 			play: func(s *stage) {
 				s.Given("five Pods of app:v1")
 				s.Says()

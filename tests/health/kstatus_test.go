@@ -84,7 +84,7 @@ func TestKstatusAgrees(t *testing.T) {
 		})
 		becomes(s, "web", status.CurrentStatus)
 		ready := support.Condition(s.CloneSet("web"), kruisev1beta1.CloneSetConditionReady)
-		assert.Equal(t, "batch of 1 of 3 Pods: 1 updated, 3 available, the partition is reached", ready.Message)
+		assert.Equal(t, "1 of 1 updated, 2 kept by the partition, 3 available, the partition is reached", ready.Message)
 	})
 	t.Run("OnDelete with old Pods is current", func(t *testing.T) {
 		s := support.Begin(t)

@@ -87,3 +87,13 @@ const (
 	// Up counts a fraction as one.
 	Up
 )
+
+// Batch says which batch an update is in, and how many there are, when some of the Pods that are to be updated are. A batch is as many Pods as may
+// change at once; the numbers begin with 1, and there are none without Pods to update.
+//
+//	maxUnavailable 2, 7 Pods to update, 3 of them updated => batch 2 of 4
+func Batch(l Limits, updated, wanted int) (batch, batches int) {
+	size := max(l.MaxUnavailable+l.MaxSurge, 1)
+	up := func(n int) int { return (n + size - 1) / size }
+	return up(min(max(updated, 1), wanted)), up(wanted)
+}

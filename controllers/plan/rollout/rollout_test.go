@@ -52,6 +52,30 @@ func TestPartition(t *testing.T) {
 	}
 }
 
+func TestBatch(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limits          rollout.Limits
+		updated, wanted int
+		wantBatch       int
+		wantBatches     int
+	}{
+		"an update begins with the first batch":         {limits: rollout.Limits{MaxUnavailable: 2}, wanted: 7, wantBatch: 1, wantBatches: 4},
+		"a full batch is still that batch":              {limits: rollout.Limits{MaxUnavailable: 2}, updated: 2, wanted: 7, wantBatch: 1, wantBatches: 4},
+		"the next Pod begins the next batch":            {limits: rollout.Limits{MaxUnavailable: 2}, updated: 3, wanted: 7, wantBatch: 2, wantBatches: 4},
+		"the last batch may be smaller":                 {limits: rollout.Limits{MaxUnavailable: 2}, updated: 7, wanted: 7, wantBatch: 4, wantBatches: 4},
+		"Pods of a surge change as well":                {limits: rollout.Limits{MaxUnavailable: 1, MaxSurge: 2}, updated: 4, wanted: 6, wantBatch: 2, wantBatches: 2},
+		"one Pod at a time is the least":                {limits: rollout.Limits{}, updated: 1, wanted: 3, wantBatch: 1, wantBatches: 3},
+		"all at once are one batch":                     {limits: rollout.Limits{MaxUnavailable: 9}, updated: 1, wanted: 3, wantBatch: 1, wantBatches: 1},
+		"without Pods to update there is none":          {limits: rollout.Limits{MaxUnavailable: 1}},
+		"more than are wanted do not begin another one": {limits: rollout.Limits{MaxUnavailable: 1}, updated: 5, wanted: 3, wantBatch: 3, wantBatches: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			batch, batches := rollout.Batch(tc.limits, tc.updated, tc.wanted)
+			assert.Equal(t, []int{tc.wantBatch, tc.wantBatches}, []int{batch, batches})
+		})
+	}
+}
+
 func TestCalculate(t *testing.T) {
 	for name, tc := range map[string]struct {
 		in   rollout.Input
