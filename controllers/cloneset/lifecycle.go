@@ -5,9 +5,9 @@ package cloneset
 
 import (
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/keelson/keelson/api/apps/pub"
 	"github.com/keelson/keelson/controllers/plan"
@@ -57,6 +57,9 @@ func (v *view) advance(d *plan.Decision, f *pods.Facts) {
 		v.welcome(d, f)
 		return
 	}
+	if isAtRest(f) && f.Readiness.IsFree() {
+		return
+	}
 	if next := v.hooks.Next(f); next != "" {
 		v.move(d, f, move{to: next, phase: plan.PhaseRefresh, isReady: true})
 		return
@@ -65,6 +68,9 @@ func (v *view) advance(d *plan.Decision, f *pods.Facts) {
 		v.move(d, f, move{to: f.State, phase: plan.PhaseRefresh})
 	}
 }
+
+// isAtRest says that nothing is done with a Pod.
+func isAtRest(f *pods.Facts) bool { return f.State == "" || f.State == pub.LifecycleStateNormal }
 
 // welcome makes a new Pod ready and Normal, in one write. Where a preNormal hook has to be set first the Pod is made ready before: who sets it may
 // wait for that.
@@ -108,8 +114,14 @@ func (v *view) prepareUpdate(d *plan.Decision, f *pods.Facts) bool {
 
 // recall takes Pods back that were prepared for an update which is not due any more: it was rolled back, or the partition keeps them.
 func (v *view) recall(d *plan.Decision, due []*pods.Facts) {
+	isDue := map[types.UID]bool{}
+	for _, f := range due {
+		if f.State == pub.LifecycleStatePreparingUpdate {
+			isDue[f.Pod.UID] = true
+		}
+	}
 	for _, f := range v.active {
-		if f.State != pub.LifecycleStatePreparingUpdate || v.touched[f.Pod.UID] || v.isLeaving(f) || slices.Contains(due, f) {
+		if f.State != pub.LifecycleStatePreparingUpdate || isDue[f.Pod.UID] || v.touched[f.Pod.UID] || v.isLeaving(f) {
 			continue
 		}
 		if verdict := inplace.Complete(f); !verdict.OK {
@@ -126,8 +138,7 @@ func (v *view) recall(d *plan.Decision, due []*pods.Facts) {
 func (v *view) heal(d *plan.Decision) {
 	for _, f := range v.active {
 		isDrained := f.HasInPlaceGate && f.InPlaceReady != corev1.ConditionTrue
-		isAtRest := f.State == "" || f.State == pub.LifecycleStateNormal
-		if !isDrained || !isAtRest || v.touched[f.Pod.UID] || inplace.Next(f, v.Now).Kind != inplace.Idle {
+		if !isDrained || !isAtRest(f) || v.touched[f.Pod.UID] || inplace.Next(f, v.Now).Kind != inplace.Idle {
 			continue
 		}
 		v.move(d, f, move{to: f.State, phase: plan.PhaseRefresh, isReady: true})

@@ -148,8 +148,8 @@ func (q *deleteQuota) take(isAvailable bool) bool {
 
 // deleteReleased deletes Pods whose preDelete hook has been released.
 func (v *view) deleteReleased(d *plan.Decision) {
-	for _, f := range v.free(v.active) {
-		if f.IsPreparingDelete() && !v.hooks.BlocksDelete(f) {
+	for _, f := range v.active {
+		if f.IsPreparingDelete() && !v.touched[f.Pod.UID] && !v.hooks.BlocksDelete(f) {
 			v.delete(d, f)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
@@ -36,6 +37,8 @@ type view struct {
 	choice  revision.Choice
 	// active are the Pods that count.
 	active []*pods.Facts
+	// named are the Pods of scaleStrategy.podsToDelete.
+	named sets.Set[string]
 	// touched are the Pods that an action of this plan writes to: no other action may.
 	touched map[types.UID]bool
 	// volumes is what the phases share about volume claims.
@@ -61,6 +64,7 @@ func look(s Snapshot) (*view, error) {
 		Snapshot: s,
 		hooks:    lifecycle.Hooks{Lifecycle: s.Set.Spec.Lifecycle},
 		clock:    order.Clock{MinReadySeconds: s.Set.Spec.MinReadySeconds, Now: s.Now},
+		named:    sets.New(s.Set.Spec.ScaleStrategy.PodsToDelete...),
 		touched:  map[types.UID]bool{},
 		diffs:    map[route]difference{},
 		history:  slices.Clone(s.Revisions),
@@ -177,7 +181,7 @@ func (v *view) isUpdated(f *pods.Facts) bool {
 
 // isToDelete says that somebody asked for the deletion of this very Pod.
 func (v *view) isToDelete(f *pods.Facts) bool {
-	return f.SpecifiedDelete || slices.Contains(v.Set.Spec.ScaleStrategy.PodsToDelete, f.Pod.Name)
+	return f.SpecifiedDelete || v.named.Has(f.Pod.Name)
 }
 
 func (v *view) isAvailable(f *pods.Facts) bool { return f.IsAvailable(v.clock.MinReadySeconds, v.Now) }

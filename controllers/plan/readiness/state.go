@@ -98,6 +98,11 @@ func (s State) Release(k Key) State {
 	return s
 }
 
+// IsFree says that nobody holds the Pod, and that its condition says so where it needs one.
+func (s State) IsFree() bool {
+	return !s.HasGate || s.Status == corev1.ConditionTrue && len(s.Keys) == 0
+}
+
 // Wanted is the status that the keys ask for.
 func (s State) Wanted() corev1.ConditionStatus {
 	if len(s.Keys) > 0 {

@@ -96,6 +96,22 @@ func TestHolds(t *testing.T) {
 	assert.True(t, s.Holds(hook), "a state is a value")
 }
 
+func TestIsFree(t *testing.T) {
+	for sentence, tc := range map[string]struct {
+		state readiness.State
+		want  bool
+	}{
+		"a Pod without the gate is":                     {state: readiness.State{Status: "False", Keys: []readiness.Key{hook}}, want: true},
+		"a Pod that nobody holds is":                    {state: readiness.State{HasGate: true, Status: "True"}, want: true},
+		"a Pod without the condition is not":            {state: readiness.State{HasGate: true}},
+		"a Pod that somebody holds is not":              {state: readiness.State{HasGate: true, Status: "False", Keys: []readiness.Key{another}}},
+		"a Pod whose condition says it late is not":     {state: readiness.State{HasGate: true, Status: "True", Keys: []readiness.Key{another}}},
+		"a Pod that a message of somebody holds is not": {state: readiness.State{HasGate: true, Status: "False", IsForeign: true}},
+	} {
+		t.Run(sentence, func(t *testing.T) { assert.Equal(t, tc.want, tc.state.IsFree()) })
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, message := range []string{"", "[]", both, swapped, "{", "null", `[{}]`, `["a"]`, `[{"userAgent":1}]`} {
 		f.Add(message, "False")
