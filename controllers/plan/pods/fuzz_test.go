@@ -15,6 +15,7 @@ import (
 
 	"github.com/keelson/keelson/api/apps/pub"
 	"github.com/keelson/keelson/controllers/plan/pods"
+	"github.com/keelson/keelson/controllers/plan/readiness"
 )
 
 // FuzzRead gives Pods annotations and labels that nobody would write. Whatever they say, the Pod is read; what cannot be read is named, and means nothing.
@@ -22,7 +23,7 @@ func FuzzRead(f *testing.F) {
 	for _, value := range []string{
 		"", "{}", "{", "null", "[]", `"x"`, `{"revision":"web-1","updateTimestamp":"2026-01-01T00:00:00Z"}`, `{"updateTimestamp":7}`, `{"lastContainerStatuses":{"main":null}}`,
 		`{"revision":"web-1","containerImages":{"main":"app:v2"},"metaDataPatch":"e30=","graceSeconds":-1}`, `{"containers":[{"name":"main","hashes":{"plainHash":-1}}]}`,
-		"2147483648", "-2147483648", "+1", "007", "1e3", "PreparingDelete", "never heard of", `[{"userAgent":"Lifecycle","key":"preDeleteHook"}]`,
+		"2147483648", "-2147483648", "+1", "007", "1e3", "PreparingDelete", "never heard of", `[{"userAgent":"Lifecycle","key":"preDeleteHook"}]`, `[{}]`, `["a"]`, `[{"userAgent":1}]`,
 	} {
 		f.Add(value, "web-1", "Normal", "10")
 		f.Add("{}", value, value, value)
@@ -47,7 +48,26 @@ func FuzzRead(f *testing.F) {
 			assert.NotEmpty(t, facts.Problem(), "a Pod that is not ready has a reason")
 		}
 		_ = facts.IsAvailable(10, time.Unix(0, 0))
+		holds(t, pod)
 	})
+}
+
+// holds holds a Pod not ready, whatever the condition says that does this, and lets go of nobody else's hold.
+func holds(t *testing.T, pod *corev1.Pod) {
+	hook := readiness.Key{UserAgent: "Lifecycle", Name: "preDeleteHook"}
+	before := readiness.Read(pod)
+	c, isChanged := before.Change(before.Hold(hook), time.Time{})
+	if !isChanged {
+		return
+	}
+	pod.Status.Conditions = []corev1.PodCondition{c}
+	after := readiness.Read(pod)
+	assert.True(t, after.Holds(hook))
+	for _, k := range before.Keys {
+		assert.True(t, after.Holds(k), "the keys of others are kept")
+	}
+	_, isChanged = after.Change(after.Hold(hook), time.Time{})
+	assert.False(t, isChanged, "what was written says what was meant")
 }
 
 // fuzzedPod runs and is ready, but for what its metadata says.

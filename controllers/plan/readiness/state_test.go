@@ -111,27 +111,3 @@ func TestIsFree(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) { assert.Equal(t, tc.want, tc.state.IsFree()) })
 	}
 }
-
-func FuzzRead(f *testing.F) {
-	for _, message := range []string{"", "[]", both, swapped, "{", "null", `[{}]`, `["a"]`, `[{"userAgent":1}]`} {
-		f.Add(message, "False")
-	}
-	f.Fuzz(func(t *testing.T, message, status string) {
-		pod := &corev1.Pod{}
-		pod.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: pub.KruisePodReady}}
-		pod.Status.Conditions = []corev1.PodCondition{{Type: pub.KruisePodReady, Status: corev1.ConditionStatus(status), Message: message}}
-		before := readiness.Read(pod)
-		c, isChanged := before.Change(before.Hold(hook), time.Time{})
-		if !isChanged {
-			return
-		}
-		pod.Status.Conditions = []corev1.PodCondition{c}
-		after := readiness.Read(pod)
-		assert.True(t, after.Holds(hook))
-		for _, k := range before.Keys {
-			assert.True(t, after.Holds(k), "the keys of others are kept")
-		}
-		_, isChanged = after.Change(after.Hold(hook), time.Time{})
-		assert.False(t, isChanged, "what was written says what was meant")
-	})
-}
