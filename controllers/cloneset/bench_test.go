@@ -100,7 +100,7 @@ func BenchmarkPlan(b *testing.B) {
 		{name: "scale out by half", set: MakeCloneSet("web").Replicas(many), change: func(set *kruisev1beta1.CloneSet) { *set.Spec.Replicas = many * 3 / 2 }},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
-			s := crowd(b, bc.set.Obj())
+			s := crowd(b, bc.set.Obj().DeepCopy())
 			if bc.change != nil {
 				bc.change(s.Set)
 				s.Set.Generation++

@@ -147,6 +147,9 @@ func (v *view) withVolumes(a plan.Action, pod *corev1.Pod, id string) plan.Actio
 
 // withoutVolumes deletes the claims of a Pod once the Pod is deleted.
 func (v *view) withoutVolumes(a plan.Action, f *pods.Facts) plan.Action {
+	if len(v.Claims) == 0 {
+		return a
+	}
 	for _, claim := range v.claimsOf(instanceOf(f)) {
 		if claim.DeletionTimestamp == nil {
 			a.Then = append(a.Then, v.deleteClaim(claim, plan.PhaseScale))

@@ -33,7 +33,7 @@ func (v *view) explainResize(d *plan.Decision) {
 	}
 	d.Note(problem.Reason, problem.Message)
 	if told := conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionReady); told == nil || told.Reason != problem.Reason {
-		d.Events = append(d.Events, warning(problem.Reason, "%s", problem.Message))
+		d.Events = append(d.Events, warning(problem.Reason, problem.Message))
 	}
 }
 

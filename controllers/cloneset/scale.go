@@ -177,6 +177,9 @@ func (v *view) spread() order.Spread {
 	return order.SpreadOf(staying, v.Set.Spec.Template.Spec.TopologySpreadConstraints)
 }
 
+// deletesPerPass is how many surplus Pods one pass deletes. What else there is to do must not wait until thousands are gone.
+const deletesPerPass = 500
+
 // deleteSurplus deletes the Pods that are too many: first old ones, as many as the partition has too many, then updated ones.
 func (v *view) deleteSurplus(d *plan.Decision, counts rollout.Result, quota *deleteQuota) {
 	if counts.Delete == 0 {
@@ -185,7 +188,12 @@ func (v *view) deleteSurplus(d *plan.Decision, counts rollout.Result, quota *del
 	candidates := slices.DeleteFunc(slices.Clone(v.active), func(f *pods.Facts) bool { return v.isToDelete(f) || f.IsPreparingDelete() })
 	order.ForDelete(candidates, v.spread(), v.clock)
 	oldLeft, newLeft := counts.DeleteOld, counts.Delete-counts.DeleteOld
+	begun := len(d.Actions)
 	for _, f := range candidates {
+		if len(d.Actions)-begun >= deletesPerPass {
+			// The deletions themselves bring the next pass.
+			return
+		}
 		left := &newLeft
 		if !v.countsAsUpdated(f) {
 			left = &oldLeft

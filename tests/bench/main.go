@@ -112,7 +112,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 
 // all runs what was asked for.
 func (b *bench) all(ctx context.Context) error {
-	if b.wants(scaleOut, inPlace, inPlace10, recreate, scaleIn) {
+	if b.wants(scaleOut, inPlace, inPlace10, flaky, recreate, scaleIn) {
 		for b.round = range b.rounds {
 			if err := b.rollout(ctx); err != nil {
 				return err
@@ -124,7 +124,7 @@ func (b *bench) all(ctx context.Context) error {
 		do        func(context.Context) error
 		scenarios []string
 	}{
-		{b.restarted, []string{restart}}, {b.stormed, []string{storm}}, {b.many, []string{manySets, manyUpdate}}, {b.grown, []string{growth}},
+		{b.restarted, []string{restart}}, {b.stormed, []string{storm}}, {b.many, []string{manySets, manyUpdate}}, {b.grown, []string{growth}}, {b.planned, []string{planning}},
 	} {
 		if !b.wants(step.scenarios...) {
 			continue

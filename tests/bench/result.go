@@ -45,6 +45,7 @@ func (f figures) writesPerPod() float64 { return float64(f.Writes.total()) / flo
 type results struct {
 	Machine string    `json:"machine"`
 	Figures []figures `json:"figures"`
+	Kernels []kernel  `json:"kernels,omitempty"`
 }
 
 // of returns the figures of a scenario and a subject, round by round.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,6 +21,7 @@ const (
 	scaleOut   = "scale-out"
 	inPlace    = "in-place"
 	inPlace10  = "in-place-10%"
+	flaky      = "in-place-flaky"
 	recreate   = "recreate"
 	scaleIn    = "scale-in"
 	manySets   = "many-sets"
@@ -27,11 +29,12 @@ const (
 	restart    = "restart"
 	storm      = "storm"
 	growth     = "growth"
+	planning   = "plan"
 )
 
 // scenarios are all, in the order in which they are run.
 func scenarios() []string {
-	return []string{scaleOut, inPlace, inPlace10, recreate, scaleIn, restart, storm, manySets, manyUpdate, growth}
+	return []string{scaleOut, inPlace, inPlace10, flaky, recreate, scaleIn, restart, storm, manySets, manyUpdate, growth, planning}
 }
 
 // action is one measured thing that a subject does.
@@ -91,6 +94,7 @@ func (b *bench) rollout(ctx context.Context) error {
 		{scaleOut, imageV1, b.pods, func(ctx context.Context, s subject) error { return s.create(ctx, 1, b.pods) }},
 		{inPlace, imageV2, b.pods, update(imageV2, "100%")},
 		{inPlace10, imageV3, b.pods, update(imageV3, "10%")},
+		{flaky, imageFlaky, b.pods, update(imageFlaky, "20%")},
 		{recreate, imageV2, b.pods, func(ctx context.Context, s subject) error {
 			return s.recreate(ctx, change{image: imageV2, unavailable: "100%", pods: b.pods})
 		}},
@@ -105,7 +109,7 @@ func (b *bench) rollout(ctx context.Context) error {
 
 // take makes one step with all subjects that can.
 func (b *bench) take(ctx context.Context, next step) error {
-	inside := next.scenario == inPlace || next.scenario == inPlace10
+	inside := slices.Contains([]string{inPlace, inPlace10, flaky}, next.scenario)
 	for _, s := range b.subjects {
 		if !b.wants(next.scenario) || inside && !s.canUpdate() {
 			continue

@@ -28,6 +28,8 @@ const (
 	imageV1   = "bench/app:v1"
 	imageV2   = "bench/app:v2"
 	imageV3   = "bench/app:v3"
+	// imageFlaky never becomes ready in one Pod of sixteen, and takes its time in another.
+	imageFlaky = "bench/app:flaky"
 )
 
 // change is what a subject does to its Pods.

@@ -30,7 +30,7 @@ func (r results) table() string {
 	w := tabwriter.NewWriter(&text, 0, 0, 1, ' ', tabwriter.AlignRight|tabwriter.Debug)
 	fmt.Fprintln(w, "scenario\tsubject\tPods\tseconds\tPods/s\twrites/Pod\treads\tcpu s\tpeak MiB\tallocations/Pod\treconciles\tqueue: most\tqueue: ms\t")
 	for _, scenario := range scenarios() {
-		if scenario == growth {
+		if scenario == growth || scenario == planning {
 			continue
 		}
 		for _, subject := range []string{"raw", "native", "ours"} {
@@ -46,7 +46,7 @@ func (r results) table() string {
 	if err := w.Flush(); err != nil {
 		return err.Error()
 	}
-	return text.String()
+	return text.String() + r.planTable()
 }
 
 func (r results) row(scenario, subject string) string {
@@ -120,6 +120,8 @@ func bars() []bar {
 		{"exponent of processor time against Pods", true, 1.1, "", func(r results) (float64, bool) { return exponent(r.of(growth, "ours")) }},
 		{"peak memory at 8 times the Pods", true, 200, "MiB", func(r results) (float64, bool) { return last(r, func(f figures) float64 { return f.PeakMemoryMiB }) }},
 		{"memory for one more Pod", true, 15, "KiB", perMorePod},
+		{"a plan for 10,000 Pods", true, 10, "ms", func(r results) (float64, bool) { return r.worst(func(k kernel) float64 { return k.Milliseconds }) }},
+		{"allocations of a plan for each Pod", true, 2, "", func(r results) (float64, bool) { return r.worst(func(k kernel) float64 { return k.Allocations }) }},
 	}
 }
 

