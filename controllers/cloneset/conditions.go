@@ -32,6 +32,8 @@ func (v *view) tellReadiness(status *kruisev1beta1.CloneSetStatus, o plan.Outcom
 	h := v.health(status, o)
 	if problem := v.resizeProblem(); problem != nil && len(o.Failures) == 0 {
 		h = v.unresized(status, *problem)
+	} else if problem = refusal(o); problem != nil {
+		h = v.unresized(status, *problem)
 	}
 	setHealth(status, v, h)
 }

@@ -78,6 +78,7 @@ func (p Pass) Plan() plan.Decision {
 		v.update(&d)
 		v.heal(&d)
 	}
+	v.askAgain(&d)
 	v.settleClaims(&d)
 	v.truncateHistory(&d)
 	v.wake(&d)

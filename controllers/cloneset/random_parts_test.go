@@ -37,7 +37,7 @@ func (c *chaos) equip(world *sim.World, b *builder) {
 		b.NativeSidecar("mesh:v1")
 	}
 	if c.rand.IntN(2) == 0 {
-		world.TooMuch = resource.MustParse("64")
+		world.TooMuch, world.Refuses = resource.MustParse("64"), c.rand.IntN(2) == 0
 		b.CPU("100m")
 		c.controller.policy.VerticalScaling = c.rand.IntN(4) > 0
 		if c.rand.IntN(3) == 0 {

@@ -25,6 +25,21 @@ func (v *view) resizeProblem() *plan.Verdict {
 	return &found
 }
 
+// refusal is why the API server refuses a resize; nil when it refuses none, or when something else failed too.
+func refusal(o plan.Outcome) *plan.Verdict {
+	var found *plan.Verdict
+	for _, failure := range o.Failures {
+		verdict := inplace.Refusal(failure)
+		if verdict.OK {
+			return nil
+		}
+		if found == nil {
+			found = &verdict
+		}
+	}
+	return found
+}
+
 // explainResize tells of a resize that the kubelet does not make, once for each cause: the conditions of the last pass say what was told already.
 func (v *view) explainResize(d *plan.Decision) {
 	problem := v.resizeProblem()
@@ -37,8 +52,8 @@ func (v *view) explainResize(d *plan.Decision) {
 	}
 }
 
-// unresized is the health of a set with such a resize. The kubelet tries again what it deferred; what is infeasible needs help.
+// unresized is the health of a set with such a resize. The kubelet tries again what it deferred; what is infeasible or refused needs help.
 func (v *view) unresized(status *kruisev1beta1.CloneSetStatus, problem plan.Verdict) health {
-	isStalled := problem.Reason == inplace.ReasonInfeasible || v.isOverdue(status)
+	isStalled := problem.Reason == inplace.ReasonInfeasible || problem.Reason == inplace.ReasonRefused || v.isOverdue(status)
 	return health{reason: problem.Reason, message: v.oneLine(status) + ": " + problem.Message, stalled: isStalled, reconciling: !isStalled}
 }

@@ -381,6 +381,37 @@ func resizeStories() map[string]story {
 				assert.Equal(s.t, 2, s.Tally().UpdatedAvailable)
 			},
 		},
+		"a resize that the server refuses is told and taken back": {
+			set: sized().Obj(),
+			play: func(s *stage) {
+				s.controller.policy.VerticalScaling = true
+				s.TooMuch, s.Refuses = resource.MustParse("64"), true
+				s.Given("two Pods with 100m of CPU")
+				before := s.UIDs()
+				s.User("asks for 100 cores", func(b *builder) { b.CPU("100") })
+				for range 5 {
+					s.Reconcile()
+				}
+				c := findCondition(s.controller.set, kruisev1beta1.CloneSetConditionStalled)
+				assert.Equal(s.t, corev1.ConditionTrue, c.Status)
+				assert.Equal(s.t, "ResizeRefused", c.Reason)
+				assert.Contains(s.t, c.Message, "Pod web-a cannot have its new resources: ")
+				assert.Equal(s.t, 1, s.Tally().Available, "the other Pod waits")
+				s.User("adds a replica", func(b *builder) { b.Replicas(3) })
+				for range 12 {
+					s.Reconcile()
+					if steps := s.Steps(); len(steps) > 0 {
+						s.TakeStep(steps[0])
+					}
+				}
+				assert.Equal(s.t, 2, s.Tally().Available, "scaling goes on")
+				s.User("goes back to 100m", func(b *builder) { b.CPU("100m") })
+				s.Rest()
+				assert.Subset(s.t, s.UIDs(), before)
+				assert.Equal(s.t, 3, s.Tally().UpdatedAvailable)
+				assert.Empty(s.t, findCondition(s.controller.set, kruisev1beta1.CloneSetConditionFailedUpdate))
+			},
+		},
 		"the controllers are killed before they ask for resources": {
 			set: sized().Replicas(1).Obj(),
 			play: func(s *stage) {

@@ -30,11 +30,22 @@ func (v *view) refresh(d *plan.Decision) {
 			if step.After > 0 {
 				d.WakeIn(step.After, step.Message)
 			}
+		case step.Kind == inplace.Ask:
+			v.asking = append(v.asking, f)
 		case step.Kind != inplace.Idle:
 			v.patch(d, f, plan.Action{Phase: plan.PhaseRefresh, Changes: step.Write(f, v.hooks.AfterUpdate(f), v.Now)})
 		default:
 			v.advance(d, f)
 		}
+	}
+}
+
+// askAgain asks for the resources of Pods that are still to be asked for, and that nothing else has happened to.
+func (v *view) askAgain(d *plan.Decision) {
+	for _, f := range v.free(v.asking) {
+		v.patch(d, f, plan.Action{
+			Phase: plan.PhaseRefresh, Changes: inplace.Next(f, v.Now).Write(f, v.hooks.AfterUpdate(f), v.Now), Failed: updateInPlaceFailed(f.Pod.Name),
+		})
 	}
 }
 

@@ -41,6 +41,8 @@ type view struct {
 	named sets.Set[string]
 	// touched are the Pods that an action of this plan writes to: no other action may.
 	touched map[types.UID]bool
+	// asking are the Pods whose resources are still to be asked for.
+	asking []*pods.Facts
 	// volumes is what the phases share about volume claims.
 	volumes volumes
 	// diffs caches inplace.Diff by the revision that a Pod comes from.

@@ -18,6 +18,8 @@ type Outcome struct {
 type Failure struct {
 	Action Action
 	Err    error
+	// Subresource is what the write that failed went to, such as "resize"; empty for the object itself.
+	Subresource string
 }
 
 // FailureOf returns the first failure of a phase, or nil.

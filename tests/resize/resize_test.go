@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -93,15 +94,46 @@ func TestAResizeThatNoNodeCanMakeIsTold(t *testing.T) {
 	s.WaitReady("web")
 	before := s.Pods(web)
 	resize(s, "web", sized("900", "16Mi"))
-	s.WaitFor("web", "Stalled says that it is infeasible", func(set *kruisev1beta1.CloneSet) bool {
+	// Who says no depends on the version: the API server of 1.36 refuses what the kubelets of older ones called infeasible.
+	s.WaitFor("web", "Stalled says why", func(set *kruisev1beta1.CloneSet) bool {
 		c := support.Condition(set, kruisev1beta1.CloneSetConditionStalled)
-		return c != nil && c.Status == corev1.ConditionTrue && c.Reason == "ResizeInfeasible" && strings.Contains(c.Message, "(Infeasible)")
+		return c != nil && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, "cpu") &&
+			(c.Reason == "ResizeRefused" && strings.Contains(c.Message, "Pod web-") || c.Reason == "ResizeInfeasible" && strings.Contains(c.Message, "(Infeasible)"))
 	})
-	s.Eventually("an event tells of it", func() bool { return s.HasEvent("web", "ResizeInfeasible", "the node can never give Pod web-") })
+	s.Eventually("an event tells of it", func() bool {
+		return s.HasEvent("web", "FailedUpdatePodInPlace", "allocatable") || s.HasEvent("web", "ResizeInfeasible", "the node can never give Pod web-")
+	})
 	assert.EqualValues(t, 1, s.CloneSet("web").Status.AvailableReplicas, "the other Pod waits and serves")
 	resize(s, "web", sized("20m", "16Mi"))
 	s.WaitFor("web", "what was there before is there again", isUpdated(2))
 	requireResized(t, before, s.Pods(web), 0, "20m")
+}
+
+func TestAResizeThatWaitsForRoomIsToldAndMade(t *testing.T) {
+	s := support.Begin(t)
+	var nodes corev1.NodeList
+	require.NoError(t, s.Resources.List(t.Context(), &nodes))
+	node := nodes.Items[0]
+	most := resource.NewMilliQuantity(node.Status.Allocatable.Cpu().MilliValue()*6/10, resource.DecimalSI).String()
+	there := func(set *kruisev1beta1.CloneSet) *kruisev1beta1.CloneSet {
+		set.Spec.Replicas = new(int32(1))
+		set.Spec.Template.Spec.NodeSelector = map[string]string{corev1.LabelHostname: node.Labels[corev1.LabelHostname]}
+		return set
+	}
+	neighbour := there(makeSet("neighbour", most, "16Mi"))
+	s.Create(neighbour, there(makeSet("web", "20m", "16Mi")))
+	s.WaitReady("neighbour")
+	s.WaitReady("web")
+	before := s.Pods(web)
+	resize(s, "web", sized(most, "16Mi"))
+	s.WaitFor("web", "Reconciling says that the node has no room", func(set *kruisev1beta1.CloneSet) bool {
+		c := support.Condition(set, kruisev1beta1.CloneSetConditionReconciling)
+		return c != nil && c.Status == corev1.ConditionTrue && c.Reason == "ResizeDeferred" && strings.Contains(c.Message, "(Deferred)")
+	})
+	s.Eventually("an event tells of it", func() bool { return s.HasEvent("web", "ResizeDeferred", "the node cannot give Pod web-") })
+	s.Scale(neighbour, 0)
+	s.WaitFor("web", "the Pod is resized as soon as there is room", isUpdated(1))
+	requireResized(t, before, s.Pods(web), 0, most)
 }
 
 func TestAnImageAndRequestsChangeTogether(t *testing.T) {

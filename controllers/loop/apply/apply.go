@@ -215,7 +215,7 @@ func (h *Hands) note(owner Owner, r result, outcome *plan.Outcome) {
 	case isOvertaken(a, r.err):
 		outcome.Deferred = append(outcome.Deferred, a)
 	default:
-		outcome.Failures = append(outcome.Failures, plan.Failure{Action: a, Err: r.err})
+		outcome.Failures = append(outcome.Failures, plan.Failure{Action: a, Err: r.err, Subresource: subresourceOf(r.err)})
 		a.Failed.Message += ": " + r.err.Error()
 		h.tell(owner, a.Object, a.Failed)
 	}
@@ -227,7 +227,32 @@ func isOvertaken(a plan.Action, err error) bool {
 		_, isPod := a.Object.(*corev1.Pod)
 		return isPod
 	}
-	return apierrors.IsConflict(err) || apierrors.IsNotFound(err) || errors.Is(err, errNotBegun)
+	return apierrors.IsConflict(err) || isGone(err) || errors.Is(err, errNotBegun)
+}
+
+// isGone says that the object of a write is not there. An API server that does not know the subresource gives the same reason, but names no object, and
+// would do so for ever.
+func isGone(err error) bool {
+	status := apierrors.APIStatus(nil)
+	return apierrors.IsNotFound(err) && errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Name != ""
+}
+
+// subresourceError is about a write to a subresource.
+type subresourceError struct {
+	name string
+	err  error
+}
+
+func (e *subresourceError) Error() string { return e.name + ": " + e.err.Error() }
+
+func (e *subresourceError) Unwrap() error { return e.err }
+
+// subresourceOf is the subresource that a failed write went to, if any.
+func subresourceOf(err error) string {
+	if failed := (*subresourceError)(nil); errors.As(err, &failed) {
+		return failed.name
+	}
+	return ""
 }
 
 // tell emits an event about the owner. Versions are left out of its references, so that the same event of a retry is counted and not emitted again.
@@ -305,8 +330,8 @@ func (h *Hands) patch(ctx context.Context, owner Owner, a plan.Action) error {
 		patch := client.RawPatch(types.StrategicMergePatchType, body)
 		if change.Subresource == "" {
 			err = h.Client.Patch(ctx, object, patch)
-		} else {
-			err = h.Client.SubResource(change.Subresource).Patch(ctx, object, patch)
+		} else if err = h.Client.SubResource(change.Subresource).Patch(ctx, object, patch); err != nil {
+			err = &subresourceError{name: change.Subresource, err: err}
 		}
 		if err != nil {
 			return fmt.Errorf("patching %s: %w", a.Object.GetName(), err)

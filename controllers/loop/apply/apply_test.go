@@ -134,6 +134,7 @@ func TestPerform(t *testing.T) {
 		"what comes first keeps its action away when it fails":          putsFirstThingsFirst,
 		"a claim whose name is taken counts as made":                    takesTheClaimThatIsThere,
 		"what comes then is done once its action has succeeded":         goesOnAfterwards,
+		"a failure names the subresource, even one that is not known":   namesSubresources,
 		"a deletion is waited for, and one that failed is not":          waitsForDeletions,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, newBench(t, c)) })
@@ -183,6 +184,23 @@ func isolatesChanges(t *testing.T, b *bench) {
 	}})
 	assert.Equal(t, []string{"stubborn"}, failed(o))
 	assert.Equal(t, []string{"a"}, names(o.Done))
+}
+
+func namesSubresources(t *testing.T, b *bench) {
+	guaranteed := []byte(`{"spec":{"containers":[{"name":"main","resources":{"limits":{"cpu":"1","memory":"1Mi"}}}]}}`)
+	for _, subresource := range []string{"resize", "nonsense"} {
+		o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{
+			patch(b.existing(t, subresource), plan.Change{Subresource: subresource, Patch: guaranteed}),
+		}})
+		assert.Empty(t, o.Deferred, "it would be tried for ever")
+		require.Len(t, o.Failures, 1)
+		assert.Equal(t, subresource, o.Failures[0].Subresource)
+		assert.ErrorContains(t, o.Failures[0].Err, "patching "+subresource+": "+subresource+": ")
+	}
+	gone := b.pod("gone")
+	gone.UID = "1"
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{patch(gone, plan.Change{Subresource: "resize", Patch: guaranteed})}})
+	assert.Equal(t, []string{"gone"}, names(o.Deferred))
 }
 
 func chainsChanges(t *testing.T, b *bench) {

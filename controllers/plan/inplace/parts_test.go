@@ -5,15 +5,20 @@ package inplace_test
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/inplace"
 	"github.com/keelson/keelson/controllers/plan/pods"
 )
@@ -231,7 +236,7 @@ func TestAGracePeriodHoldsEverythingBack(t *testing.T) {
 	assert.Equal(t, "three:v2", pod.Spec.Containers[2].Image)
 	assert.NotContains(t, pod.Annotations, pub.InPlaceUpdateGraceKey)
 	step = inplace.Next(pods.Read(pod), now)
-	assert.Equal(t, inplace.Apply, step.Kind, "whoever died between the two is followed by one who asks for the resources")
+	assert.Equal(t, inplace.Ask, step.Kind, "whoever died between the two is followed by one who asks for the resources")
 }
 
 func TestAResizeIsDoneWhenTheKubeletSaysSo(t *testing.T) {
@@ -381,4 +386,31 @@ func TestRestore(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, changes, 1)
 	assert.JSONEq(t, `{}`, string(changes[0].Patch))
+}
+
+func TestRefusal(t *testing.T) {
+	of := schema.GroupResource{Resource: "pods"}
+	for name, c := range map[string]struct {
+		subresource string
+		err         error
+		wantRefused bool
+	}{
+		"a node that is too small, or a quota that is used up": {"resize", apierrors.NewForbidden(of, "web-a", errors.New("no room")), true},
+		"what is not valid":                               {"resize", apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "web-a", nil), true},
+		"a server that cannot resize":                     {"resize", apierrors.NewNotFound(of, "web-a"), true},
+		"a server that is too busy is asked again":        {"resize", apierrors.NewTooManyRequests("later", 1), false},
+		"a connection that is lost":                       {"resize", errors.New("lost"), false},
+		"a write to something else is none of this":       {"", apierrors.NewForbidden(of, "web-a", errors.New("no")), false},
+		"an error that is wrapped is seen for what it is": {"resize", fmt.Errorf("patching: %w", apierrors.NewForbidden(of, "web-a", nil)), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			action := plan.Action{Object: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web-a"}}}
+			v := inplace.Refusal(plan.Failure{Action: action, Err: c.err, Subresource: c.subresource})
+			assert.Equal(t, c.wantRefused, !v.OK)
+			if c.wantRefused {
+				assert.Equal(t, inplace.ReasonRefused, v.Reason)
+				assert.Regexp(t, `^Pod web-a cannot have its new resources: (pods |Pod )"web-a" is (forbidden|invalid)|pods "web-a" not found`, v.Message)
+			}
+		})
+	}
 }

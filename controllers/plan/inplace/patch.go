@@ -110,13 +110,16 @@ func (p *Patch) remember(state *pub.InPlaceUpdateState) error {
 	return nil
 }
 
+// resizeSubresource is where resources are asked for.
+const resizeSubresource = "resize"
+
 // resize asks for resources, by the name of the container.
 func resize(wanted map[string]corev1.ResourceRequirements) plan.Change {
 	var containers []map[string]any
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		containers = append(containers, map[string]any{"name": name, "resources": wanted[name]})
 	}
-	return plan.Change{Subresource: "resize", Patch: encoded(map[string]any{"spec": map[string]any{"containers": containers}})}
+	return plan.Change{Subresource: resizeSubresource, Patch: encoded(map[string]any{"spec": map[string]any{"containers": containers}})}
 }
 
 // Change encodes the patch. One with conditions goes to the status subresource, which may write metadata too, but no images.

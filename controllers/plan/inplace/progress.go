@@ -27,9 +27,11 @@ const (
 	Idle StepKind = "Idle"
 	// Wait says that something has to happen first: a time, the kubelet, or the node agent.
 	Wait StepKind = "Wait"
-	// Apply writes what is next: the update that was held back for its grace period, the next batch of containers, or resources that are still
-	// to be asked for.
+	// Apply writes what is next: the update that was held back for its grace period, or the next batch of containers.
 	Apply StepKind = "Apply"
+	// Ask writes resources that are still to be asked for: the writer died before, or was refused. An update that is due goes before it: it may
+	// ask for others, and nothing would come of it if those that are refused were asked for again and again.
+	Ask StepKind = "Ask"
 	// Finish makes the Pod ready again.
 	Finish StepKind = "Finish"
 )
@@ -41,7 +43,7 @@ type Step struct {
 	After time.Duration
 	// Message says what is waited for.
 	Message string
-	// changes are what Apply writes.
+	// changes are what Apply and Ask write.
 	changes []plan.Change
 }
 
@@ -58,7 +60,7 @@ func Next(f *pods.Facts, now time.Time) Step {
 		return Step{Kind: Finish}
 	}
 	if left := unwritten(f.Pod, f.InPlace.ContainerResources); len(left) > 0 {
-		return Step{Kind: Apply, changes: []plan.Change{resize(left)}, Message: "asking for the resources of the update"}
+		return Step{Kind: Ask, changes: []plan.Change{resize(left)}, Message: "asking for the resources of the update"}
 	}
 	if v := Complete(f); !v.OK {
 		return Step{Kind: Wait, Message: v.Message}
@@ -186,7 +188,7 @@ func lacking(actual, wanted map[string]string) map[string]*string {
 // Write is the change that a step makes; a step that waits makes none. after is the state of a Pod whose update is complete.
 func (s Step) Write(f *pods.Facts, after pub.LifecycleStateType, now time.Time) []plan.Change {
 	switch s.Kind {
-	case Apply:
+	case Apply, Ask:
 		return s.changes
 	case Finish:
 		p := &Patch{}

@@ -4,10 +4,12 @@
 package inplace
 
 import (
+	"errors"
 	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/pods"
@@ -19,6 +21,8 @@ const (
 	ReasonDeferred = "ResizeDeferred"
 	// ReasonInfeasible says that the node can never hold the Pod with its new resources.
 	ReasonInfeasible = "ResizeInfeasible"
+	// ReasonRefused says that the API server refuses the resize, be it that the node can never hold the Pod, or that a quota is exceeded.
+	ReasonRefused = "ResizeRefused"
 	// ReasonResizeError says that the kubelet failed to resize, and tries again.
 	ReasonResizeError = "ResizeError"
 )
@@ -198,6 +202,20 @@ func ResizeProblem(f *pods.Facts) plan.Verdict {
 		return plan.Yes()
 	}
 	return pendingResize(f.Pod)
+}
+
+// Refusal is positive, unless a failure is that of a resize which the API server refuses: asking again will not help until somebody changes something.
+// Kubernetes 1.36 refuses what is infeasible, instead of leaving that to the kubelet.
+func Refusal(failure plan.Failure) plan.Verdict {
+	err := failure.Err
+	isRefused := apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err)
+	if failure.Subresource != resizeSubresource || !isRefused {
+		return plan.Yes()
+	}
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
+		err = errors.New(status.Status().Message)
+	}
+	return plan.No(ReasonRefused, "Pod %s cannot have its new resources: %s", failure.Action.Object.GetName(), err)
 }
 
 func pendingResize(pod *corev1.Pod) plan.Verdict {

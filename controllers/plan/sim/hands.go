@@ -145,7 +145,11 @@ func (w *World) performNoted(a plan.Action, outcome *plan.Outcome) (bool, error)
 		outcome.Deferred = append(outcome.Deferred, a)
 	default:
 		w.tell("controllers", "fail to %s %s: %s", a.Verb, name, w.Shorten(err.Error()))
-		outcome.Failures = append(outcome.Failures, plan.Failure{Action: a, Err: err})
+		failure := plan.Failure{Action: a, Err: err}
+		if refused := (*refusedResize)(nil); errors.As(err, &refused) {
+			failure.Subresource = "resize"
+		}
+		outcome.Failures = append(outcome.Failures, failure)
 	}
 	return false, nil
 }

@@ -73,6 +73,11 @@ type Pass struct {
 // IsIdle says that nothing was wanted and nothing changed.
 func (p Pass) IsIdle() bool { return !p.Killed && !p.Reported && len(p.Decision.Actions) == 0 }
 
+// isVain says that all that was wanted failed, and nothing changed. Such a pass is made again and again while the others go on.
+func (p Pass) isVain() bool {
+	return !p.Killed && !p.Reported && len(p.Outcome.Failures) > 0 && len(p.Outcome.Done)+len(p.Outcome.Deferred) == 0
+}
+
 // Reconcile lets the controllers plan, act and report once.
 func (p *Play) Reconcile() Pass {
 	pass := Pass{Decision: p.Controller.Plan(p.World)}
@@ -117,7 +122,7 @@ func (p *Play) Settle(turns int) bool {
 	for range turns {
 		pass := p.Reconcile()
 		switch steps := p.Steps(); {
-		case !pass.IsIdle():
+		case !pass.IsIdle() && !pass.isVain():
 		case len(steps) > 0:
 			p.TakeStep(steps[0])
 		case pass.Decision.Wake.After > 0:

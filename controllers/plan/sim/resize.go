@@ -4,6 +4,7 @@
 package sim
 
 import (
+	"errors"
 	"maps"
 	"slices"
 
@@ -81,7 +82,7 @@ func (w *World) resizeStep(pod *corev1.Pod) []Step {
 	reason := ""
 	had, wants := w.allocatedCPU(pod), requestedCPU(pod)
 	switch {
-	case !w.TooMuch.IsZero() && wants.Cmp(w.TooMuch) >= 0:
+	case w.isTooMuch(wants):
 		reason = corev1.PodReasonInfeasible
 	case w.Full && wants.Cmp(had) > 0:
 		reason = corev1.PodReasonDeferred
@@ -104,6 +105,18 @@ func (w *World) resizeStep(pod *corev1.Pod) []Step {
 		w.tell("kubelet", "cannot resize %s: %s", pod.Name, reason)
 	})
 }
+
+// isTooMuch says that no node can give so much CPU to one Pod.
+func (w *World) isTooMuch(cpu resource.Quantity) bool {
+	return !w.TooMuch.IsZero() && cpu.Cmp(w.TooMuch) >= 0
+}
+
+var errNotEnough = errors.New("the node has not enough CPU")
+
+// refusedResize is the answer of the API server to a resize that it refuses.
+type refusedResize struct{ error }
+
+func (r *refusedResize) Unwrap() error { return r.error }
 
 // isResized says that a container that has started wants other resources than the kubelet has set aside.
 func (w *World) isResized(pod *corev1.Pod) bool {

@@ -111,6 +111,9 @@ func (w *World) patchPod(a plan.Action, change plan.Change, version string) (str
 	if err := merge(old, change.Patch, pod); err != nil {
 		return "", err
 	}
+	if change.Subresource == "resize" && w.Refuses && w.isTooMuch(requestedCPU(pod)) {
+		return "", &refusedResize{apierrors.NewForbidden(resourceOf(pod), pod.Name, errNotEnough)}
+	}
 	if err := admit(old, pod, change.Subresource); err != nil {
 		return "", err
 	}

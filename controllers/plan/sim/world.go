@@ -55,6 +55,8 @@ type World struct {
 	Agents bool
 	// TooMuch is how much CPU no node can give to one Pod; zero means any amount can be given.
 	TooMuch resource.Quantity
+	// Refuses says that the API server refuses a resize to TooMuch, as that of Kubernetes 1.36 does; otherwise the kubelet calls it infeasible.
+	Refuses bool
 	// Full says that no node has room now for a Pod that wants more CPU than it has.
 	Full bool
 	// Script is told what happens; nil tells nobody.

@@ -50,6 +50,9 @@ func (t Table) start(name string, r record) error {
 		return fmt.Errorf("starting %s: %w", name, err)
 	}
 	defer null.Close()
+	if err := keepFiles(); err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
 	p, err := os.StartProcess(r.Args[0], r.Args, &os.ProcAttr{
 		Env: r.Env, Files: []*os.File{null, log, log}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
@@ -61,6 +64,20 @@ func (t Table) start(name string, r record) error {
 		return fmt.Errorf("starting %s: %w", name, err)
 	}
 	return t.write(name, r)
+}
+
+// keepFiles keeps the files of whoever started this program from those that it starts, which outlive both: a lock, as of flock(1), would never be let go.
+func keepFiles() error {
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("listing open files: %w", err)
+	}
+	for _, file := range files {
+		if number, err := strconv.Atoi(file.Name()); err == nil && number > 2 {
+			syscall.CloseOnExec(number)
+		}
+	}
+	return nil
 }
 
 // Restart ends a program by a signal and starts it again as it was.

@@ -4,6 +4,9 @@
 package process_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -36,5 +39,25 @@ func TestAProcessIsFoundStoppedAndStartedAgain(t *testing.T) {
 	}
 	if err := table.Stop("sleeper", syscall.SIGTERM, time.Second); err != nil {
 		t.Fatalf("stopping twice must do no harm: %v", err)
+	}
+}
+
+func TestAProcessHoldsNoFilesOfItsCaller(t *testing.T) {
+	lock, err := syscall.Open(filepath.Join(t.TempDir(), "lock"), syscall.O_CREAT|syscall.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(lock) }()
+	table := process.Table{Dir: t.TempDir()}
+	if err := table.Start("sleeper", "/bin/sleep", "60"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = table.Stop("sleeper", syscall.SIGKILL, time.Second) }()
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", table.PID("sleeper")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != 3 {
+		t.Fatalf("it must have input, output and errors, and has %d files", len(files))
 	}
 }
