@@ -103,7 +103,9 @@ func TestAResizeThatNoNodeCanMakeIsTold(t *testing.T) {
 	s.Eventually("an event tells of it", func() bool {
 		return s.HasEvent("web", "FailedUpdatePodInPlace", "allocatable") || s.HasEvent("web", "ResizeInfeasible", "the node can never give Pod web-")
 	})
-	assert.EqualValues(t, 1, s.CloneSet("web").Status.AvailableReplicas, "the other Pod waits and serves")
+	s.WaitFor("web", "the other Pod waits and serves", func(set *kruisev1beta1.CloneSet) bool {
+		return set.Status.AvailableReplicas == 1 && set.Status.ReadyReplicas == 1 && set.Status.UpdatedReplicas == 1
+	})
 	resize(s, "web", sized("20m", "16Mi"))
 	s.WaitFor("web", "what was there before is there again", isUpdated(2))
 	requireResized(t, before, s.Pods(web), 0, "20m")
