@@ -8,10 +8,13 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -22,10 +25,10 @@ import (
 
 const (
 	// seeds times stepsPerSeed is how many random steps a run of the tests takes; what follows until a world is at rest comes on top.
-	seeds        = 800
+	seeds        = 6_700
 	stepsPerSeed = 150
 	// wantSteps is what the house asks for.
-	wantSteps = 100_000
+	wantSteps = 1_000_000
 	// restTurns is how long a world of at most eight Pods may need to come to rest, once nobody disturbs it.
 	restTurns = 1500
 )
@@ -43,21 +46,29 @@ func TestRandom(t *testing.T) {
 		require.Empty(t, problem)
 		return
 	}
-	steps, worlds := 0, uint64(seeds)
+	worlds := uint64(seeds)
 	if more := os.Getenv("SIM_SEEDS"); more != "" {
 		var err error
 		worlds, err = strconv.ParseUint(more, 10, 64)
 		require.NoError(t, err)
 	}
+	var steps atomic.Int64
+	var players errgroup.Group
+	players.SetLimit(runtime.GOMAXPROCS(0))
 	for seed := range worlds {
-		c := newChaos(seed)
-		problem := c.run()
-		steps += c.steps
-		require.Empty(t, problem, "SIM_SEED=%d go test ./controllers/cloneset -run TestRandom -v replays it; the script ends so:\n%s",
-			seed, c.Script.Tail(60))
+		players.Go(func() error {
+			c := newChaos(seed)
+			problem := c.run()
+			steps.Add(int64(c.steps))
+			if problem != "" {
+				return fmt.Errorf("%s\nSIM_SEED=%d go test ./controllers/cloneset -run TestRandom -v replays it; the script ends so:\n%s", problem, seed, c.Script.Tail(60))
+			}
+			return nil
+		})
 	}
-	require.GreaterOrEqual(t, steps, wantSteps, "too few random steps to say anything")
-	t.Logf("%d random steps in %d worlds", steps, worlds)
+	require.NoError(t, players.Wait())
+	require.GreaterOrEqual(t, steps.Load(), int64(wantSteps), "too few random steps to say anything")
+	t.Logf("%d random steps in %d worlds", steps.Load(), worlds)
 }
 
 // chaos is one random world.
