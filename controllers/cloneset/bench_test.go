@@ -4,6 +4,7 @@
 package cloneset_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -13,11 +14,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/cloneset"
 	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/inplace"
 	"github.com/keelson/keelson/controllers/plan/pods"
 )
 
@@ -112,6 +115,43 @@ func BenchmarkPlan(b *testing.B) {
 			plans(b, s)
 		})
 	}
+}
+
+// BenchmarkWaiting is about a set in which every Pod was told to change and none has followed yet: each event of one of them brings a pass.
+func BenchmarkWaiting(b *testing.B) {
+	set := MakeCloneSet("web").Replicas(many).InPlaceIfPossible().MaxUnavailable("100%").Obj().DeepCopy()
+	s := crowd(b, set)
+	newImage(set)
+	set.Generation++
+	keepRevisions(b, &s)
+	target := inplace.Target{Revision: s.Revisions[1].Name, Spec: inplace.Spec{Images: map[string]string{"main": set.Spec.Template.Spec.Containers[0].Image}}}
+	for i, f := range s.Pods {
+		f.Pod.Annotations = map[string]string{pub.RuntimeContainerMetaKey: `{"containers":[{"name":"main","containerID":"containerd://old","hashes":{"plainHash":1}}]}`}
+		f.Pod.Status.ContainerStatuses[0].ContainerID = "containerd://old"
+		changes, err := inplace.Begin(f, target, s.Now)
+		require.NoError(b, err)
+		pod := f.Pod
+		for _, change := range changes {
+			pod = patched(b, pod, change)
+		}
+		pod.Labels[appsv1.ControllerRevisionHashLabelKey] = target.Revision
+		s.Pods[i] = pods.Read(pod)
+	}
+	set.Status = cloneset.Status(s, plan.Decision{}, plan.Outcome{})
+	require.Empty(b, cloneset.Plan(s).Actions, "all wait")
+	plans(b, s)
+}
+
+// patched is a Pod with a change, as the API server would have it.
+func patched(b *testing.B, pod *corev1.Pod, change plan.Change) *corev1.Pod {
+	b.Helper()
+	old, err := json.Marshal(pod)
+	require.NoError(b, err)
+	merged, err := strategicpatch.StrategicMergePatch(old, change.Patch, &corev1.Pod{})
+	require.NoError(b, err)
+	updated := &corev1.Pod{}
+	require.NoError(b, json.Unmarshal(merged, updated))
+	return updated
 }
 
 func newImage(set *kruisev1beta1.CloneSet) { set.Spec.Template.Spec.Containers[0].Image += "-next" }

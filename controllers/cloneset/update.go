@@ -21,12 +21,13 @@ import (
 // refresh advances what is under way on single Pods: broken annotations are removed, new Pods become Normal, and updates in place go on
 // to their next step.
 func (v *view) refresh(d *plan.Decision) {
+	var waits waiting
 	for _, f := range v.active {
 		switch step := inplace.Next(f, v.Now); {
 		case len(f.Broken) > 0:
 			v.removeBroken(d, f)
 		case step.Kind == inplace.Wait:
-			d.Note("WaitingForUpdate", fmt.Sprintf("Pod %s: %s", f.Pod.Name, step.Message))
+			waits.add(f, step.Message)
 			if step.After > 0 {
 				d.WakeIn(step.After, step.Message)
 			}
@@ -37,6 +38,30 @@ func (v *view) refresh(d *plan.Decision) {
 		default:
 			v.advance(d, f)
 		}
+	}
+	waits.tell(d)
+}
+
+// waiting are the Pods that wait for their containers. They may be thousands: only the first is told of in full.
+type waiting struct {
+	number int
+	first  *pods.Facts
+	why    string
+}
+
+func (w *waiting) add(f *pods.Facts, why string) {
+	if w.number++; w.number == 1 {
+		w.first, w.why = f, why
+	}
+}
+
+func (w *waiting) tell(d *plan.Decision) {
+	switch w.number {
+	case 0:
+	case 1:
+		d.Note("WaitingForUpdate", fmt.Sprintf("Pod %s: %s", w.first.Pod.Name, w.why))
+	default:
+		d.Note("WaitingForUpdate", fmt.Sprintf("Pod %s: %s; %d more wait", w.first.Pod.Name, w.why, w.number-1))
 	}
 }
 

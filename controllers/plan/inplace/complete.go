@@ -31,10 +31,16 @@ const ReasonWaiting = "WaitingForContainers"
 // Environment: the node agent reports a hash of what a container took from labels and annotations when it started.
 //
 // Resources: the kubelet reports those that are in effect.
+//
+// The verdict is kept with the Facts: where thousands of Pods wait, an event of one of them does not cost the parsing of all their reports.
 func Complete(f *pods.Facts) plan.Verdict {
 	if f.InPlace == nil {
 		return plan.Yes()
 	}
+	return f.Completion(complete)
+}
+
+func complete(f *pods.Facts) plan.Verdict {
 	reports := readReports(f.Pod)
 	for _, name := range slices.Sorted(maps.Keys(f.InPlace.LastContainerStatuses)) {
 		if _, isLater := f.InPlace.NextContainerImages[name]; isLater {

@@ -155,6 +155,9 @@ func restartsFor(c *corev1.Container, change corev1.ResourceRequirements) bool {
 
 // unwritten is what of the wanted resources the Pod's specification does not say yet.
 func unwritten(pod *corev1.Pod, wanted map[string]corev1.ResourceRequirements) map[string]corev1.ResourceRequirements {
+	if len(wanted) == 0 {
+		return nil
+	}
 	left := map[string]corev1.ResourceRequirements{}
 	for name, resources := range wanted {
 		c := container(pod, name)

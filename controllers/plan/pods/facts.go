@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/readiness"
 )
 
@@ -50,6 +51,19 @@ type Facts struct {
 	Grace string
 	// Broken lists the annotations of ours on this Pod that cannot be read, with why. They are reported once and removed.
 	Broken []BrokenAnnotation
+
+	// completion is what Completion was told.
+	completion *plan.Verdict
+}
+
+// Completion is what judge says of these Facts: whether the update in place that is on the Pod has been made. It must derive that from nothing else, and
+// so is asked only once: Facts never change. Facts are for one plan at a time, so nothing is locked.
+func (f *Facts) Completion(judge func(*Facts) plan.Verdict) plan.Verdict {
+	if f.completion == nil {
+		verdict := judge(f)
+		f.completion = &verdict
+	}
+	return *f.completion
 }
 
 // BrokenAnnotation is an annotation of ours that cannot be read.

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/pods"
 )
 
@@ -98,4 +99,17 @@ func TestProblem(t *testing.T) {
 		p.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}}}
 	})
 	assert.Equal(t, "ImagePullBackOff", pods.Read(waiting).Problem())
+}
+
+func TestCompletionIsJudgedOnce(t *testing.T) {
+	asked := 0
+	judge := func(f *pods.Facts) plan.Verdict {
+		asked++
+		return plan.No("Waiting", "Pod %s", f.Pod.Name)
+	}
+	f := pods.Read(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web-a"}})
+	first := f.Completion(judge)
+	assert.Equal(t, plan.No("Waiting", "Pod web-a"), first)
+	assert.Equal(t, first, f.Completion(judge))
+	assert.Equal(t, 1, asked)
 }
