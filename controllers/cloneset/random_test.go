@@ -67,7 +67,9 @@ func TestRandom(t *testing.T) {
 		})
 	}
 	require.NoError(t, players.Wait())
-	require.GreaterOrEqual(t, steps.Load(), int64(wantSteps), "too few random steps to say anything")
+	if worlds == seeds {
+		require.GreaterOrEqual(t, steps.Load(), int64(wantSteps), "too few random steps to say anything")
+	}
 	t.Logf("%d random steps in %d worlds", steps.Load(), worlds)
 }
 

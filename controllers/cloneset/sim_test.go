@@ -11,11 +11,13 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 
 	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
@@ -177,8 +179,12 @@ type simulated struct {
 	set    *kruisev1beta1.CloneSet
 	policy plan.Policy
 	facts  map[string]*pods.Facts
-	// seen is what the last plan looked at.
+	// seen is what the last plan looked at, and pass what it saw in it.
 	seen cloneset.Snapshot
+	pass cloneset.Pass
+	// wanted is the encoded template of the last pass, which the hands keep as well, and encoded of which generation it is.
+	wanted  *appsv1.ControllerRevision
+	encoded [2]int64
 	// overtaken tells of the first Pod that was updated before one of a higher priority.
 	overtaken string
 	// isReversed turns the order of the cache, which is chance, round before each plan.
@@ -202,6 +208,12 @@ func (s *simulated) snapshot(w *sim.World) cloneset.Snapshot {
 	snapshot := cloneset.Snapshot{
 		Set: s.set, Revisions: w.Revisions(), Claims: w.Claims(s.set.UID), FreshIDs: w.FreshIDs(2*int(*s.set.Spec.Replicas) + 1), Policy: s.policy, Now: w.Now,
 	}
+	if of := [2]int64{s.set.Generation, int64(ptr.Deref(s.set.Status.CollisionCount, 0))}; of != s.encoded || s.wanted == nil {
+		// Without it the plan encodes the template itself.
+		s.wanted, _ = cloneset.Wanted(s.set)
+		s.encoded = of
+	}
+	snapshot.Wanted = s.wanted
 	for _, pod := range w.Pods() {
 		snapshot.Pods = append(snapshot.Pods, s.read(pod))
 	}
@@ -225,7 +237,8 @@ func (s *simulated) read(pod *corev1.Pod) *pods.Facts {
 
 func (s *simulated) Plan(w *sim.World) plan.Decision {
 	s.seen = s.snapshot(w)
-	d := cloneset.Plan(s.seen)
+	s.pass = cloneset.Look(s.seen)
+	d := s.pass.Plan()
 	if s.overtaken == "" {
 		s.overtaken = s.checkPriority(s.Promise(w), d)
 	}
@@ -233,8 +246,8 @@ func (s *simulated) Plan(w *sim.World) plan.Decision {
 }
 
 // Report speaks of what the pass observed, not of what it has changed since: that is for the next pass.
-func (s *simulated) Report(_ *sim.World, d plan.Decision, o plan.Outcome) bool {
-	status := cloneset.Status(s.seen, d, o)
+func (s *simulated) Report(_ *sim.World, _ plan.Decision, o plan.Outcome) bool {
+	status := s.pass.Status(o)
 	if equality.Semantic.DeepEqual(status, s.set.Status) {
 		return false
 	}
