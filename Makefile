@@ -29,8 +29,8 @@ PODS ?= 1000
 ROUNDS ?= 3
 BENCH_OUT ?= $(or $(TMPDIR),/tmp)/keelson-bench
 BENCH = go run ./tests/bench --pods=$(PODS) --scenario=$(SCENARIO)
-bench: ## Measure speed and cost beside a bare client and Deployments (PODS=1000 ROUNDS=3 SCENARIO=..., BENCH_OUT=folder)
-	@$(BENCH) --rounds=$(ROUNDS) --out=$(BENCH_OUT); status=$$?; CLUSTER=bench $(CLUSTER_PROGRAM) down; exit $$status
+bench: ## Measure speed and cost beside a bare client and Deployments (PODS=1000 ROUNDS=3 SCENARIO=..., BENCH_OUT=folder, BENCH_DOCS=page)
+	@$(BENCH) --rounds=$(ROUNDS) --out=$(BENCH_OUT) --docs=$(BENCH_DOCS); status=$$?; CLUSTER=bench $(CLUSTER_PROGRAM) down; exit $$status
 bench-kernels: ## Measure the pure kernels, six times, with benchstat
 	@go test ./controllers/... -run='^$$' -bench=. -count=6 | tee $(or $(TMPDIR),/tmp)/keelson-kernels.txt > /dev/null
 	@"$$(.ci/tool benchstat)" $(or $(TMPDIR),/tmp)/keelson-kernels.txt
