@@ -11,8 +11,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/inplace"
 	"github.com/keelson/keelson/controllers/plan/pods"
 	"github.com/keelson/keelson/controllers/plan/rollout"
 )
@@ -156,7 +158,13 @@ func (v *view) problem(f *pods.Facts) string {
 	if f.IsReady() {
 		return "minReadySeconds"
 	}
-	return f.Problem()
+	problem := f.Problem()
+	if problem == string(pub.LifecycleStateUpdating) {
+		if step := inplace.Next(f, v.Now); step.Kind == inplace.Wait {
+			return step.Message
+		}
+	}
+	return problem
 }
 
 func setStalled(status *kruisev1beta1.CloneSetStatus, v *view, reason, message string) {

@@ -183,6 +183,25 @@ func envStories() map[string]story {
 				assert.Equal(s.t, 1, s.Tally().UpdatedAvailable)
 			},
 		},
+		"while the node agent is away an environment waits for it and the set says so": {
+			set: following().Obj(),
+			play: func(s *stage) {
+				s.withAgents()
+				s.Given("two Pods whose main container follows the annotation app-config")
+				s.Script.Scene("the node agent goes away")
+				s.Agents = false
+				s.User("changes the annotation", func(b *builder) { b.Annotation("app-config", "b") })
+				s.Rest()
+				assert.Equal(s.t, 1, s.Tally().Available, "the other Pod waits")
+				c := findCondition(s.controller.set, kruisev1beta1.CloneSetConditionReconciling)
+				assert.Equal(s.t, "batch 1/2: 1 of 2 updated, 1 available, waiting for web-a (container main: the node agent has not reported yet that its environment follows "+
+					"the metadata)", c.Message)
+				s.Script.Scene("it comes back")
+				s.Agents = true
+				s.Rest()
+				assert.Equal(s.t, 2, s.Tally().UpdatedAvailable)
+			},
+		},
 		"while the gate is off a changed annotation that a container follows recreates": {
 			set: following().Replicas(1).Obj(),
 			play: func(s *stage) {
@@ -316,141 +335,6 @@ func batchStories() map[string]story {
 				s.User("repairs the sidecar", func(b *builder) { b.container("sidecar").Image = "proxy:v2" })
 				s.Rest()
 				assert.Equal(s.t, "app:v2", s.Runs(s.Pod("web-a"), "main"))
-				assert.Equal(s.t, 1, s.Tally().UpdatedAvailable)
-			},
-		},
-	}
-}
-
-func resizeStories() map[string]story {
-	sized := func() *builder { return MakeCloneSet("web").Replicas(2).InPlaceIfPossible().CPU("100m") }
-	return map[string]story{
-		"resources change in place without a restart": {
-			set: sized().Obj(),
-			play: func(s *stage) {
-				s.controller.policy.VerticalScaling = true
-				s.Given("two Pods with 100m of CPU")
-				s.User("asks for 200m", func(b *builder) { b.CPU("200m") })
-				s.Rest()
-				assert.Equal(s.t, 0, s.restarts("web-a", "main"))
-				assert.Equal(s.t, 2, s.Tally().UpdatedAvailable)
-			},
-		},
-		"a container that asks for it restarts for its resources": {
-			set: sized().RestartsToResize().Obj(),
-			play: func(s *stage) {
-				s.controller.policy.VerticalScaling = true
-				s.Given("two Pods with 100m of CPU")
-				s.User("asks for 200m and another image", func(b *builder) { b.CPU("200m").Image("app:v2") })
-				s.Rest()
-				assert.Equal(s.t, 2, s.Tally().UpdatedAvailable)
-			},
-		},
-		"a resize that the node cannot make now is told and made later": {
-			set: sized().Obj(),
-			play: func(s *stage) {
-				s.controller.policy.VerticalScaling = true
-				s.Full = true
-				s.Given("two Pods with 100m of CPU on full nodes")
-				s.User("asks for 200m", func(b *builder) { b.CPU("200m") })
-				s.Rest()
-				c := findCondition(s.controller.set, kruisev1beta1.CloneSetConditionReconciling)
-				assert.Equal(s.t, "ResizeDeferred", c.Reason)
-				assert.Equal(s.t, "batch 1/2: 1 of 2 updated, 1 available, waiting for web-a (Deferred): the node cannot give Pod web-a its new resources now: not enough CPU", c.Message)
-				s.Script.Scene("another Pod leaves the nodes")
-				s.Full = false
-				s.Rest()
-				assert.Equal(s.t, 2, s.Tally().UpdatedAvailable)
-			},
-		},
-		"a resize that no node can make is told and taken back": {
-			set: sized().Obj(),
-			play: func(s *stage) {
-				s.controller.policy.VerticalScaling = true
-				s.TooMuch = resource.MustParse("64")
-				s.Given("two Pods with 100m of CPU")
-				before := s.UIDs()
-				s.User("asks for 100 cores", func(b *builder) { b.CPU("100") })
-				s.Rest()
-				c := findCondition(s.controller.set, kruisev1beta1.CloneSetConditionStalled)
-				assert.Equal(s.t, corev1.ConditionTrue, c.Status)
-				assert.Equal(s.t, "ResizeInfeasible", c.Reason)
-				s.User("goes back to 100m", func(b *builder) { b.CPU("100m") })
-				s.Rest()
-				assert.Equal(s.t, before, s.UIDs())
-				assert.Equal(s.t, 2, s.Tally().UpdatedAvailable)
-			},
-		},
-		"a resize that the server refuses is told and taken back": {
-			set: sized().Obj(),
-			play: func(s *stage) {
-				s.controller.policy.VerticalScaling = true
-				s.TooMuch, s.Refuses = resource.MustParse("64"), true
-				s.Given("two Pods with 100m of CPU")
-				before := s.UIDs()
-				s.User("asks for 100 cores", func(b *builder) { b.CPU("100") })
-				for range 5 {
-					s.Reconcile()
-				}
-				c := findCondition(s.controller.set, kruisev1beta1.CloneSetConditionStalled)
-				assert.Equal(s.t, corev1.ConditionTrue, c.Status)
-				assert.Equal(s.t, "ResizeRefused", c.Reason)
-				assert.Contains(s.t, c.Message, "Pod web-a cannot have its new resources: ")
-				assert.Equal(s.t, 1, s.Tally().Available, "the other Pod waits")
-				s.User("adds a replica", func(b *builder) { b.Replicas(3) })
-				for range 12 {
-					s.Reconcile()
-					if steps := s.Steps(); len(steps) > 0 {
-						s.TakeStep(steps[0])
-					}
-				}
-				assert.Equal(s.t, 2, s.Tally().Available, "scaling goes on")
-				s.User("goes back to 100m", func(b *builder) { b.CPU("100m") })
-				s.Rest()
-				assert.Subset(s.t, s.UIDs(), before)
-				assert.Equal(s.t, 3, s.Tally().UpdatedAvailable)
-				assert.Empty(s.t, findCondition(s.controller.set, kruisev1beta1.CloneSetConditionFailedUpdate))
-			},
-		},
-		"the controllers are killed before they ask for resources": {
-			set: sized().Replicas(1).Obj(),
-			play: func(s *stage) {
-				s.controller.policy.VerticalScaling = true
-				s.Given("a Pod with 100m of CPU")
-				s.User("asks for 200m", func(b *builder) { b.CPU("200m") })
-				s.Reconcile()
-				s.Inject(sim.None, sim.Kill)
-				assert.True(s.t, s.Reconcile().Killed)
-				s.Script.Scene("others take over")
-				s.Rest()
-				assert.Equal(s.t, 1, s.Tally().UpdatedAvailable)
-				request := s.Pod("web-a").Spec.Containers[0].Resources.Requests[corev1.ResourceCPU]
-				assert.Equal(s.t, "200m", request.String())
-			},
-		},
-		"the controllers are killed before they ask for resources and the wish is withdrawn": {
-			set: sized().Replicas(1).Obj(),
-			play: func(s *stage) {
-				s.controller.policy.VerticalScaling = true
-				s.Given("a Pod with 100m of CPU")
-				s.User("asks for 200m", func(b *builder) { b.CPU("200m") })
-				s.Reconcile()
-				s.Inject(sim.None, sim.Kill)
-				assert.True(s.t, s.Reconcile().Killed)
-				s.User("goes back to 100m", func(b *builder) { b.CPU("100m") })
-				s.Rest()
-				assert.Equal(s.t, 1, s.Tally().UpdatedAvailable)
-				request := s.Pod("web-a").Spec.Containers[0].Resources.Requests[corev1.ResourceCPU]
-				assert.Equal(s.t, "100m", request.String())
-			},
-		},
-		"while the gate is off changed resources recreate": {
-			set: sized().Replicas(1).Obj(),
-			play: func(s *stage) {
-				s.Given("a Pod with 100m of CPU")
-				s.User("asks for 200m", func(b *builder) { b.CPU("200m") })
-				s.Rest()
-				assert.Nil(s.t, s.World.Pod("web-a"))
 				assert.Equal(s.t, 1, s.Tally().UpdatedAvailable)
 			},
 		},
