@@ -26,6 +26,10 @@ const (
 	eventEvery = 10 * time.Second
 	// eventOwners is for how many workloads and reasons the pace is remembered.
 	eventOwners = 4096
+	// commonBurst and commonRate, in events a second, limit what is told of all workloads together beyond the first event of each reason about each: hundreds of
+	// small rollouts are as much to read, and to write, as a large one.
+	commonBurst = 100
+	commonRate  = 10
 )
 
 // Teller emits events at a pace that a cluster can bear.
@@ -34,11 +38,12 @@ type Teller struct {
 	clock    clock.PassiveClock
 	mutex    sync.Mutex
 	paces    *lru.Cache
+	common   *rate.Limiter
 }
 
 // NewTeller makes a teller of a recorder.
 func NewTeller(recorder events.EventRecorder, clock clock.PassiveClock) *Teller {
-	return &Teller{recorder: recorder, clock: clock, paces: lru.New(eventOwners)}
+	return &Teller{recorder: recorder, clock: clock, paces: lru.New(eventOwners), common: rate.NewLimiter(commonRate, commonBurst)}
 }
 
 // topic is what the pace is kept for.
@@ -84,7 +89,9 @@ func (t *Teller) pass(about topic) (skipped int, now bool) {
 		p = &pace{limit: rate.NewLimiter(rate.Every(eventEvery), eventBurst)}
 		t.paces.Add(about, p)
 	}
-	if !p.limit.AllowN(t.clock.Now(), 1) {
+	when := t.clock.Now()
+	isFirst := p.limit.TokensAt(when) >= eventBurst
+	if !p.limit.AllowN(when, 1) || !t.common.AllowN(when, 1) && !isFirst {
 		p.skipped++
 		return 0, false
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -47,4 +48,16 @@ func TestEventsOfOneReasonKeepAPace(t *testing.T) {
 
 	teller.tell(web, nil, plan.Event{})
 	assert.Empty(t, told(), "no event is no event")
+}
+
+func TestEventsOfManyWorkloadsKeepAPaceTogether(t *testing.T) {
+	recorder := events.NewFakeRecorder(3000)
+	teller := NewTeller(recorder, clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0)))
+	for owner := range 500 {
+		web := &corev1.ObjectReference{Name: "web", UID: types.UID(fmt.Sprint(owner))}
+		for range 5 {
+			teller.tell(web, web, plan.Event{Type: corev1.EventTypeNormal, Reason: "SuccessfulCreate", Message: "created"})
+		}
+	}
+	assert.Len(t, recorder.Events, 500+80, "the first of each is told, and with them the first hundred")
 }
