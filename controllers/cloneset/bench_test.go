@@ -21,6 +21,7 @@ import (
 	"github.com/keelson/keelson/controllers/cloneset"
 	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/inplace"
+	"github.com/keelson/keelson/controllers/plan/lifecycle"
 	"github.com/keelson/keelson/controllers/plan/pods"
 )
 
@@ -140,6 +141,38 @@ func BenchmarkWaiting(b *testing.B) {
 	set.Status = cloneset.Status(s, plan.Decision{}, plan.Outcome{})
 	require.Empty(b, cloneset.Plan(s).Actions, "all wait")
 	plans(b, s)
+}
+
+// BenchmarkHooked is about a set in which every Pod waits for its hook: before an update, or before its deletion.
+func BenchmarkHooked(b *testing.B) {
+	for name, state := range map[string]pub.LifecycleStateType{
+		"before an update": pub.LifecycleStatePreparingUpdate, "before a deletion": pub.LifecycleStatePreparingDelete,
+	} {
+		b.Run(name, func(b *testing.B) {
+			hook := &pub.LifecycleHook{LabelsHandler: map[string]string{"drain": "me"}, FinalizersHandler: []string{"example.com/drain"}, MarkPodNotReady: true}
+			set := MakeCloneSet("web").Replicas(many).InPlaceIfPossible().MaxUnavailable("100%").Lifecycle(pub.Lifecycle{InPlaceUpdate: hook, PreDelete: hook}).Obj().DeepCopy()
+			set.Spec.Template.Labels["drain"] = "me"
+			s := crowd(b, set)
+			if state == pub.LifecycleStatePreparingDelete {
+				*set.Spec.Replicas = 0
+			} else {
+				newImage(set)
+			}
+			set.Generation++
+			keepRevisions(b, &s)
+			for i, f := range s.Pods {
+				f.Pod.Labels[pub.LifecycleStateKey] = string(state)
+				s.Pods[i] = pods.Read(f.Pod)
+				held := s.Pods[i].Readiness
+				condition, _ := held.Change(lifecycle.Hooks{Lifecycle: set.Spec.Lifecycle}.Readiness(held, state), s.Now)
+				f.Pod.Status.Conditions = append(f.Pod.Status.Conditions[:3:3], condition)
+				s.Pods[i] = pods.Read(f.Pod)
+			}
+			set.Status = cloneset.Status(s, plan.Decision{}, plan.Outcome{})
+			require.Empty(b, cloneset.Plan(s).Actions, "all wait")
+			plans(b, s)
+		})
+	}
 }
 
 // patched is a Pod with a change, as the API server would have it.
