@@ -44,7 +44,7 @@ func crowd(b *testing.B, set *kruisev1beta1.CloneSet) cloneset.Snapshot {
 }
 
 // keepRevisions performs the plan for the history, so that the benchmark begins after it.
-func keepRevisions(b *testing.B, s *cloneset.Snapshot) {
+func keepRevisions(b testing.TB, s *cloneset.Snapshot) {
 	b.Helper()
 	for _, a := range cloneset.Plan(*s).Actions {
 		if rev, isRevision := a.Object.(*appsv1.ControllerRevision); isRevision && a.Verb == plan.Create {

@@ -65,9 +65,12 @@ func (w *waiting) tell(d *plan.Decision) {
 	}
 }
 
-// askAgain asks for the resources of Pods that are still to be asked for, and that nothing else has happened to.
+// askAgain asks for the resources of Pods that are still to be asked for, and that nothing else has happened to. Where thousands are refused, a pass asks for
+// some of them, and later ones for others: the clock says where to begin.
 func (v *view) askAgain(d *plan.Decision) {
-	for _, f := range v.free(v.asking) {
+	all := v.free(v.asking)
+	for i := range min(len(all), updatesPerPass) {
+		f := all[(i+int(v.Now.Unix()))%len(all)]
 		v.patch(d, f, plan.Action{
 			Phase: plan.PhaseRefresh, Changes: inplace.Next(f, v.Now).Write(f, v.hooks.AfterUpdate(f), v.Now), Failed: updateInPlaceFailed(f.Pod.Name),
 		})

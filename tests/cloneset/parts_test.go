@@ -167,12 +167,25 @@ func TestANativeSidecarTakesANewImageInPlace(t *testing.T) {
 func TestAPlainInitContainerNeedsNewPods(t *testing.T) {
 	s := support.Begin(t)
 	set := support.MakeCloneSet("web").Replicas(1).Policy(kruisev1beta1.InPlaceOnlyPodUpdatePolicyType).Obj()
+	// It never ends, so the Pod is never ready; nothing here depends on that.
+	set.Spec.Template.Spec.InitContainers = []corev1.Container{{Name: "setup", Image: "keelson/sleeper:v1"}}
 	s.Create(set)
-	s.WaitReady("web")
-	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"spec":{"initContainers":[{"name":"setup","image":"keelson/sleeper:v1"}]}}}}`)
+	s.WaitFor("web", "the Pod is there", func(set *kruisev1beta1.CloneSet) bool { return set.Status.Replicas == 1 })
+	before := s.Pods(web)
+	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"spec":{"initContainers":[{"name":"setup","image":"keelson/sleeper:v2"}]}}}}`)
 	s.WaitFor("web", "Stalled says why", func(set *kruisev1beta1.CloneSet) bool {
 		c := support.Condition(set, kruisev1beta1.CloneSetConditionStalled)
-		return c != nil && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, "spec.template.spec.initContainers cannot change in place")
+		return c != nil && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, "spec.template.spec.initContainers[0].image cannot change in place")
+	})
+	requireSamePods(t, before, s.Pods(web))
+	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"updateStrategy":{"rollingUpdate":{"podUpdatePolicy":"InPlaceIfPossible","maxUnavailable":"100%"}}}}`)
+	s.Eventually("with leave to do so, a new Pod replaces it", func() bool {
+		for name, pod := range s.Pods(web) {
+			if _, was := before[name]; !was {
+				return pod.Spec.InitContainers[0].Image == "keelson/sleeper:v2"
+			}
+		}
+		return false
 	})
 }
 
