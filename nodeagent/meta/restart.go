@@ -22,6 +22,10 @@ import (
 // restarters is how many containers are stopped at once: each may take its grace period.
 const restarters = 10
 
+// kubeletLag is how long a container is left to run after its metadata was seen to change. The kubelet learns of that by a watch of its own: if it were later than
+// this agent, it would start the container with the old environment once more, and then make it wait as one that crashes.
+const kubeletLag = time.Second
+
 // restarter stops containers that are out of date.
 type restarter struct {
 	worker *Worker
@@ -41,7 +45,7 @@ func newRestarter(w *Worker) *restarter {
 }
 
 func (r *restarter) enqueue(pod cache.ObjectName, uid types.UID, container Outdated) {
-	r.queue.Add(restart{pod: pod, uid: uid, container: container})
+	r.queue.AddAfter(restart{pod: pod, uid: uid, container: container}, kubeletLag)
 }
 
 func (r *restarter) run(ctx context.Context) {

@@ -197,7 +197,7 @@ func restartsAgain(t *testing.T, w *world) {
 	w.runtime.Set(string(pod.UID), container("main", "old-2", 0, 0))
 	w.startAgent(t)
 	w.eventuallyReports(t, pod, reportOfMain("old-2", 0, "old"))
-	time.Sleep(500 * time.Millisecond)
+	time.Sleep(1500 * time.Millisecond)
 	w.patch(t, pod, `{"metadata":{"labels":{"tier":"old"}}}`)
 	w.runtime.FailStops(nil)
 	time.Sleep(4 * time.Second)
