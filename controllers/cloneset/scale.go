@@ -188,7 +188,7 @@ func (v *view) deleteSurplus(d *plan.Decision, counts rollout.Result, quota *del
 	candidates := slices.DeleteFunc(slices.Clone(v.active), func(f *pods.Facts) bool { return v.isToDelete(f) || f.IsPreparingDelete() })
 	order.ForDelete(candidates, v.spread(), v.clock)
 	oldLeft, newLeft := counts.DeleteOld, counts.Delete-counts.DeleteOld
-	begun := len(d.Actions)
+	begun, isNoted := len(d.Actions), false
 	for _, f := range candidates {
 		if len(d.Actions)-begun >= deletesPerPass {
 			// The deletions themselves bring the next pass.
@@ -203,7 +203,10 @@ func (v *view) deleteSurplus(d *plan.Decision, counts rollout.Result, quota *del
 		}
 		*left--
 		if !quota.take(v.isAvailable(f)) {
-			d.Note("DeleteLimited", fmt.Sprintf("Pod %s is too many and waits: too few Pods are available", f.Pod.Name))
+			if !isNoted {
+				d.Note("DeleteLimited", fmt.Sprintf("Pod %s is too many and waits: too few Pods are available", f.Pod.Name))
+			}
+			isNoted = true
 			continue
 		}
 		if !v.touched[f.Pod.UID] {
