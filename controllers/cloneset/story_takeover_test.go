@@ -13,6 +13,7 @@ import (
 // takeOverStories begin where OpenKruise 1.9 stopped.
 func takeOverStories() map[string]story {
 	settled, short, halfway, volumes := inherit("settled"), inherit("short"), inherit("halfway"), inherit("volumes")
+	hooks := inherit("hooks")
 	return map[string]story{
 		"a set at rest is taken over and nothing is written": {
 			set: settled.inSim(), play: func(s *stage) { staysUntouched(s, settled) },
@@ -41,6 +42,26 @@ func takeOverStories() map[string]story {
 				assert.Equal(s.t, before, after, "not one Pod is written to")
 				assert.Equal(s.t, claims, s.claims(), "no claim is made or removed")
 				assert.Len(s.t, s.Revisions(), 1, "no revision is made")
+			},
+		},
+		"Pods that hooks held are taken over and go on to wait for them": {
+			set: hooks.inSim(), play: func(s *stage) {
+				staysUntouched(s, hooks)
+				uids := s.UIDs()
+				s.Script.Scene("web-prepa may be updated")
+				s.Edit("web-prepa", func(pod *corev1.Pod) { pod.Labels["example.com/serves"] = "false" })
+				s.Rest()
+				s.Script.Scene("both may serve again, and web-leave may go")
+				for _, name := range []string{"web-prepa", "web-again"} {
+					s.Edit(name, func(pod *corev1.Pod) { pod.Labels["example.com/serves"] = "true" })
+				}
+				s.Edit("web-leave", func(pod *corev1.Pod) { pod.Finalizers = nil })
+				s.Rest()
+				after := s.UIDs()
+				assert.Equal(s.t, uids["web-prepa"], after["web-prepa"])
+				assert.Equal(s.t, uids["web-again"], after["web-again"])
+				assert.NotContains(s.t, after, "web-leave")
+				assert.Equal(s.t, 3, s.Tally().UpdatedAvailable)
 			},
 		},
 		"a rollout that was left half-way goes on": {
