@@ -36,6 +36,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.AddCommand(upCommand(), downCommand(), kubeconfigCommand(), statusCommand(), assetsCommand(), restartCommand(), registryCommand(), nodeCommand(), modeCommand(),
 		runCommand(), rerunCommand(), processesCommand())
+	root.AddCommand(faultCommands()...)
 	return root
 }
 
@@ -137,11 +138,18 @@ func registryCommand() *cobra.Command {
 func nodeCommand() *cobra.Command {
 	var number int
 	var state, kubernetes string
+	var kubeletOnly bool
 	cmd := &cobra.Command{
 		Use: "node", Short: "Be the first process of a node", Hidden: true,
-		RunE: func(cmd *cobra.Command, _ []string) error { return host.Run(cmd.Context(), number, state, kubernetes) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if kubeletOnly {
+				return host.RunKubelet(number, state, kubernetes)
+			}
+			return host.Run(cmd.Context(), number, state, kubernetes)
+		},
 	}
 	cmd.Flags().IntVar(&number, "number", 0, "which node")
+	cmd.Flags().BoolVar(&kubeletOnly, "kubelet-only", false, "start the kubelet alone, in the namespaces of the node")
 	cmd.Flags().StringVar(&state, "state", "", "the cluster's state folder")
 	cmd.Flags().StringVar(&kubernetes, "kubernetes", "", "the folder of the Kubernetes programs")
 	return cmd

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -108,6 +109,23 @@ func runCluster(ctx context.Context, args ...string) ([]byte, error) {
 // RestartAPIServer kills the API server without warning and starts it again.
 func RestartAPIServer(ctx context.Context) error {
 	_, err := runCluster(ctx, "restart-apiserver")
+	return err
+}
+
+// StopKubelet kills the kubelet of a node, such as node2, without warning, and StartKubelet starts it again.
+func StopKubelet(ctx context.Context, node string) error { return kubelet(ctx, "stop", node) }
+
+// StartKubelet starts what StopKubelet has stopped; a kubelet that runs is left alone.
+func StartKubelet(ctx context.Context, node string) error { return kubelet(ctx, "start", node) }
+
+func kubelet(ctx context.Context, verb, node string) error {
+	_, err := runCluster(ctx, verb+"-kubelet", strings.TrimPrefix(node, "node"))
+	return err
+}
+
+// Kill sends SIGKILL to each container of the cluster that runs a program, such as controllers.
+func Kill(ctx context.Context, program string) error {
+	_, err := runCluster(ctx, "kill", program)
 	return err
 }
 
