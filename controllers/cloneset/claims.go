@@ -5,6 +5,7 @@ package cloneset
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -252,8 +253,13 @@ func markClaims(set *kruisev1beta1.CloneSet, rev *appsv1.ControllerRevision) {
 		if rev.Annotations == nil {
 			rev.Annotations = map[string]string{}
 		}
-		rev.Annotations[kruisev1beta1.CloneSetClaimTemplatesHashKey] = hash
+		maps.Copy(rev.Annotations, claimsMarks(hash))
 	}
+}
+
+// claimsMarks are the annotations that tell the hash.
+func claimsMarks(hash string) map[string]string {
+	return map[string]string{kruisev1beta1.CloneSetClaimTemplatesHashKey: hash, kruisev1beta1.CloneSetComparedClaimTemplatesHashKey: hash}
 }
 
 // staleClaimsHash is the hash that the annotation of the update revision should have and has not; empty when nothing is to be written.
@@ -263,7 +269,7 @@ func (v *view) staleClaimsHash() string {
 		return ""
 	}
 	hash := claims.Hash(v.Set.Spec.VolumeClaimTemplates)
-	if hash == v.choice.Update.Annotations[kruisev1beta1.CloneSetClaimTemplatesHashKey] {
+	if hash == v.choice.Update.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey] {
 		return ""
 	}
 	return hash
@@ -278,8 +284,8 @@ func (v *view) claimsVerdict(from string, to *appsv1.ControllerRevision) plan.Ve
 		if !revision.Matches(from, rev.Name) {
 			continue
 		}
-		was, is := rev.Annotations[kruisev1beta1.CloneSetClaimTemplatesHashKey], to.Annotations[kruisev1beta1.CloneSetClaimTemplatesHashKey]
-		// A revision that says nothing was made before the gate was on, or for a set without templates.
+		was, is := rev.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey], to.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey]
+		// A revision that says nothing was made by another program, before the gate was on, or for a set without templates.
 		if was != "" && is != "" && was != is {
 			return plan.No(inplace.ReasonNotInPlace, "spec.volumeClaimTemplates has changed, and a Pod that exists cannot get other volumes")
 		}

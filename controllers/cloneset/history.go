@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"time"
 
-	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/revision"
 )
@@ -29,7 +28,7 @@ func (v *view) keepRevision(d *plan.Decision) bool {
 		body["revision"] = c.Number
 	}
 	if hash := v.staleClaimsHash(); hash != "" {
-		body["metadata"] = map[string]any{"annotations": map[string]string{kruisev1beta1.CloneSetClaimTemplatesHashKey: hash}}
+		body["metadata"] = map[string]any{"annotations": claimsMarks(hash)}
 	}
 	if len(body) == 0 {
 		return false

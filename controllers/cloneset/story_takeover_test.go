@@ -44,6 +44,19 @@ func takeOverStories() map[string]story {
 				assert.Len(s.t, s.Revisions(), 1, "no revision is made")
 			},
 		},
+		"a set with volumes is taken over with the gate on, and an update keeps its Pods": {
+			set: inherit("volumes").inSim(), play: func(s *stage) {
+				s.controller.policy.RecreateOnClaimChange = true
+				volumes.onStage(s)
+				s.Script.Scene("given claim templates that nobody has changed, and the hash of them that OpenKruise left")
+				s.Rest()
+				uids := s.UIDs()
+				s.User("sets the image to keelson/demo:1.11.0", func(b *builder) { b.Image("keelson/demo:1.11.0") })
+				s.Rest()
+				assert.Equal(s.t, uids, s.UIDs(), "not one Pod is replaced")
+				assert.Equal(s.t, 3, s.Tally().UpdatedAvailable)
+			},
+		},
 		"Pods that hooks held are taken over and go on to wait for them": {
 			set: hooks.inSim(), play: func(s *stage) {
 				staysUntouched(s, hooks)

@@ -16,6 +16,9 @@ const (
 	CloneSetInstanceIDKey = "apps.kruise.io/cloneset-instance-id"
 	// CloneSetClaimTemplatesHashKey is the annotation on a ControllerRevision that holds the hash of the set's volumeClaimTemplates.
 	CloneSetClaimTemplatesHashKey = "kruise.io/cloneset-volumeclaimtemplate-hash"
+	// CloneSetComparedClaimTemplatesHashKey holds the same where Keelson computed it. Only these are compared: a hash that another program left says nothing
+	// about whether the templates are others.
+	CloneSetComparedClaimTemplatesHashKey = "apps.kruise.io/cloneset-volumeclaimtemplate-hash"
 	// SpecifiedDeleteKey is the Pod label by which a user, or another controller, asks for the deletion of that Pod.
 	SpecifiedDeleteKey = "apps.kruise.io/specified-delete"
 	// CloneSetScalingExcludePreparingDeleteKey is the label on a v1alpha1 CloneSet for scaleStrategy.excludePreparingDelete.
