@@ -21,7 +21,7 @@ func unlimited() []string { return []string{"--kube-api-qps=100000", "--kube-api
 // Bench is the cluster that speed is measured on. It writes an audit log of what service accounts ask, nobody is limited on the client's side, and Kubernetes'
 // own controllers of Deployments and ReplicaSets run in a process of their own, so that their cost can be told from that of the others.
 func Bench() (Cluster, error) {
-	c := Cluster{name: "keelson-bench", port: 27443, etcdPort: 34790, kwok: []string{"stages.yaml"}}
+	c := Cluster{name: "keelson-bench", port: 27443, etcdPort: 25790, kwok: []string{"stages.yaml"}}
 	source, err := assets.Source()
 	if err != nil {
 		return c, err

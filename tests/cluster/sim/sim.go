@@ -21,7 +21,8 @@ import (
 
 // Cluster is one simulated cluster of this machine: what is run beside what kubernetes brings, and how.
 type Cluster struct {
-	name           string
+	name string
+	// port and etcdPort, and the one after it, are below those that Linux gives to clients: one of theirs would keep a server from starting.
 	port, etcdPort int
 	// kwok are files of kwok's configuration, in the folder of this package.
 	kwok []string
@@ -33,7 +34,7 @@ type Cluster struct {
 
 // Sim is the cluster to try Keelson on where nothing better can be had.
 func Sim() Cluster {
-	return Cluster{name: "keelson-sim", port: 26443, etcdPort: 33790, kwok: []string{"stages.yaml"}, manager: controllers("*")}
+	return Cluster{name: "keelson-sim", port: 26443, etcdPort: 24790, kwok: []string{"stages.yaml"}, manager: controllers("*")}
 }
 
 // State is the folder that holds the cluster.
