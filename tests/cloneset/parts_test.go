@@ -170,8 +170,14 @@ func TestAPlainInitContainerNeedsNewPods(t *testing.T) {
 	// It never ends, so the Pod is never ready; nothing here depends on that.
 	set.Spec.Template.Spec.InitContainers = []corev1.Container{{Name: "setup", Image: "keelson/sleeper:v1"}}
 	s.Create(set)
-	s.WaitFor("web", "the Pod is there", func(set *kruisev1beta1.CloneSet) bool { return set.Status.Replicas == 1 })
-	before := s.Pods(web)
+	before := map[string]corev1.Pod{}
+	s.Eventually("the Pod is there, with its address", func() bool {
+		before = s.Pods(web)
+		for _, pod := range before {
+			return pod.Status.PodIP != ""
+		}
+		return false
+	})
 	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"spec":{"initContainers":[{"name":"setup","image":"keelson/sleeper:v2"}]}}}}`)
 	s.WaitFor("web", "Stalled says why", func(set *kruisev1beta1.CloneSet) bool {
 		c := support.Condition(set, kruisev1beta1.CloneSetConditionStalled)
