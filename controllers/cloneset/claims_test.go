@@ -59,9 +59,7 @@ func (w *world) hold(t *testing.T, pod *corev1.Pod) (release func()) {
 
 func givesVolumes(t *testing.T, w *world) {
 	set := withVolume(w.namespace(t), 2)
-	w.playKubelet(t, set.Namespace)
-	require.NoError(t, w.Create(t.Context(), set))
-	eventually(t, "the set is ready", w.isReady(set))
+	w.bringUp(t, set)
 	pods, err := w.pods(t.Context(), set)
 	require.NoError(t, err)
 	claims := w.claims(t.Context(), set.Namespace)
@@ -87,9 +85,7 @@ func givesVolumes(t *testing.T, w *world) {
 func reusesVolumes(t *testing.T, w *world) {
 	set := withVolume(w.namespace(t), 2)
 	set.Spec.ScaleStrategy.EnablePVCReuse = true
-	w.playKubelet(t, set.Namespace)
-	require.NoError(t, w.Create(t.Context(), set))
-	eventually(t, "the set is ready", w.isReady(set))
+	w.bringUp(t, set)
 	before := w.claims(t.Context(), set.Namespace)
 	pods, err := w.pods(t.Context(), set)
 	require.NoError(t, err)
@@ -115,9 +111,7 @@ func reusesVolumes(t *testing.T, w *world) {
 
 func letsVolumesFollow(t *testing.T, w *world) {
 	set := withVolume(w.namespace(t), 2)
-	w.playKubelet(t, set.Namespace)
-	require.NoError(t, w.Create(t.Context(), set))
-	eventually(t, "the set is ready", w.isReady(set))
+	w.bringUp(t, set)
 	pods, err := w.pods(t.Context(), set)
 	require.NoError(t, err)
 	owner := func(ctx context.Context, pod *corev1.Pod) string {

@@ -50,9 +50,7 @@ func TestWiring(t *testing.T) {
 
 func createsPods(t *testing.T, w *world) {
 	set := makeSet(w.namespace(t), 5)
-	w.playKubelet(t, set.Namespace)
-	require.NoError(t, w.Create(t.Context(), set))
-	eventually(t, "the set is ready", w.isReady(set))
+	w.bringUp(t, set)
 
 	pods, err := w.pods(t.Context(), set)
 	require.NoError(t, err)
@@ -156,9 +154,7 @@ func adoptsAndReleases(t *testing.T, w *world) {
 
 func replacesDeleted(t *testing.T, w *world) {
 	set := makeSet(w.namespace(t), 3)
-	w.playKubelet(t, set.Namespace)
-	require.NoError(t, w.Create(t.Context(), set))
-	eventually(t, "the set is ready", w.isReady(set))
+	w.bringUp(t, set)
 	pods, err := w.pods(t.Context(), set)
 	require.NoError(t, err)
 	require.NoError(t, w.Delete(t.Context(), &pods[0]))
@@ -179,9 +175,7 @@ func replacesDeleted(t *testing.T, w *world) {
 func scalesIn(t *testing.T, w *world) {
 	set := makeSet(w.namespace(t), 6)
 	set.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(600))
-	w.playKubelet(t, set.Namespace)
-	require.NoError(t, w.Create(t.Context(), set))
-	eventually(t, "the set is ready", w.isReady(set))
+	w.bringUp(t, set)
 
 	// A finalizer keeps the Pods that are deleted in place for as long as the test looks.
 	pods, err := w.pods(t.Context(), set)
@@ -208,9 +202,7 @@ func scalesIn(t *testing.T, w *world) {
 
 func updatesInPlace(t *testing.T, w *world) {
 	set := makeSet(w.namespace(t), 4)
-	w.playKubelet(t, set.Namespace)
-	require.NoError(t, w.Create(t.Context(), set))
-	eventually(t, "the set is ready", w.isReady(set))
+	w.bringUp(t, set)
 	before, err := w.pods(t.Context(), set)
 	require.NoError(t, err)
 	old := set.Status.UpdateRevision
@@ -295,9 +287,7 @@ func reportsRefusal(t *testing.T, w *world) {
 
 func healsGarbage(t *testing.T, w *world) {
 	set := makeSet(w.namespace(t), 1)
-	w.playKubelet(t, set.Namespace)
-	require.NoError(t, w.Create(t.Context(), set))
-	eventually(t, "the set is ready", w.isReady(set))
+	w.bringUp(t, set)
 	pods, err := w.pods(t.Context(), set)
 	require.NoError(t, err)
 	pod := &pods[0]
@@ -321,9 +311,7 @@ func asksHooks(t *testing.T, w *world) {
 	set.Spec.Lifecycle = &pub.Lifecycle{InPlaceUpdate: hook}
 	set.Spec.Template.Labels = map[string]string{"app": "web", "drain": "me"}
 	set.Spec.Template.Finalizers = hook.FinalizersHandler
-	w.playKubelet(t, set.Namespace)
-	require.NoError(t, w.Create(t.Context(), set))
-	eventually(t, "the set is ready", w.isReady(set))
+	w.bringUp(t, set)
 	pods, err := w.pods(t.Context(), set)
 	require.NoError(t, err)
 	pod := &pods[0]
@@ -360,9 +348,7 @@ func asksHooks(t *testing.T, w *world) {
 
 func restartsQuietly(t *testing.T, w *world, stop func()) {
 	set := makeSet(w.namespace(t), 3)
-	w.playKubelet(t, set.Namespace)
-	require.NoError(t, w.Create(t.Context(), set))
-	eventually(t, "the set is ready", w.isReady(set))
+	w.bringUp(t, set)
 	stop()
 	before, err := w.pods(t.Context(), set)
 	require.NoError(t, err)

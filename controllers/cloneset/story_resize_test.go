@@ -105,33 +105,19 @@ func resizeStories() map[string]story {
 		"the controllers are killed before they ask for resources": {
 			set: sized().Replicas(1).Obj(),
 			play: func(s *stage) {
-				s.controller.policy.VerticalScaling = true
-				s.Given("a Pod with 100m of CPU")
-				s.User("asks for 200m", func(b *builder) { b.CPU("200m") })
-				s.Reconcile()
-				s.Inject(sim.None, sim.Kill)
-				assert.True(s.t, s.Reconcile().Killed)
+				killedBeforeAsking(s)
 				s.Script.Scene("others take over")
 				s.Rest()
-				assert.Equal(s.t, 1, s.Tally().UpdatedAvailable)
-				request := s.Pod("web-a").Spec.Containers[0].Resources.Requests[corev1.ResourceCPU]
-				assert.Equal(s.t, "200m", request.String())
+				endsWith(s, "200m")
 			},
 		},
 		"the controllers are killed before they ask for resources and the wish is withdrawn": {
 			set: sized().Replicas(1).Obj(),
 			play: func(s *stage) {
-				s.controller.policy.VerticalScaling = true
-				s.Given("a Pod with 100m of CPU")
-				s.User("asks for 200m", func(b *builder) { b.CPU("200m") })
-				s.Reconcile()
-				s.Inject(sim.None, sim.Kill)
-				assert.True(s.t, s.Reconcile().Killed)
+				killedBeforeAsking(s)
 				s.User("goes back to 100m", func(b *builder) { b.CPU("100m") })
 				s.Rest()
-				assert.Equal(s.t, 1, s.Tally().UpdatedAvailable)
-				request := s.Pod("web-a").Spec.Containers[0].Resources.Requests[corev1.ResourceCPU]
-				assert.Equal(s.t, "100m", request.String())
+				endsWith(s, "100m")
 			},
 		},
 		"while the gate is off changed resources recreate": {
@@ -145,4 +131,22 @@ func resizeStories() map[string]story {
 			},
 		},
 	}
+}
+
+// killedBeforeAsking kills the controllers between the write that announces new resources and the one that asks for them.
+func killedBeforeAsking(s *stage) {
+	s.controller.policy.VerticalScaling = true
+	s.Given("a Pod with 100m of CPU")
+	s.User("asks for 200m", func(b *builder) { b.CPU("200m") })
+	s.Reconcile()
+	s.Inject(sim.None, sim.Kill)
+	assert.True(s.t, s.Reconcile().Killed)
+}
+
+// endsWith says that the only Pod serves, updated, with so much CPU.
+func endsWith(s *stage, cpu string) {
+	s.t.Helper()
+	assert.Equal(s.t, 1, s.Tally().UpdatedAvailable)
+	request := s.Pod("web-a").Spec.Containers[0].Resources.Requests[corev1.ResourceCPU]
+	assert.Equal(s.t, cpu, request.String())
 }

@@ -272,6 +272,14 @@ func makeSet(namespace string, replicas int32) *kruisev1beta1.CloneSet {
 	}
 }
 
+// bringUp creates a set whose Pods are run, and waits until it is at rest.
+func (w *world) bringUp(t *testing.T, set *kruisev1beta1.CloneSet) {
+	t.Helper()
+	w.playKubelet(t, set.Namespace)
+	require.NoError(t, w.Create(t.Context(), set))
+	eventually(t, "the set is ready", w.isReady(set))
+}
+
 // isReady says that the set is at rest with so many Pods.
 func (w *world) isReady(set *kruisev1beta1.CloneSet) func(context.Context) (bool, string) {
 	return func(ctx context.Context) (bool, string) {

@@ -19,11 +19,11 @@ import (
 // its data. From the cache it costs an owner without claims one look into an index.
 func (r *Reader) VolumeClaims(ctx context.Context, owner Owner, source Source) ([]*corev1.PersistentVolumeClaim, error) {
 	if source == FromCache {
-		found, err := r.ClaimIndex.ByIndex(ControllerIndex, string(owner.Object.GetUID()))
+		mine, err := indexed[*corev1.PersistentVolumeClaim](r.ClaimIndex, string(owner.Object.GetUID()))
 		if err != nil {
 			return nil, fmt.Errorf("listing PersistentVolumeClaims: %w", err)
 		}
-		return volumeClaims(found)
+		return mine, nil
 	}
 	var list corev1.PersistentVolumeClaimList
 	if err := r.Live.List(ctx, &list, client.InNamespace(owner.Object.GetNamespace())); err != nil {
@@ -34,21 +34,6 @@ func (r *Reader) VolumeClaims(ctx context.Context, owner Owner, source Source) (
 		if metav1.IsControlledBy(&list.Items[i], owner.Object) {
 			mine = append(mine, &list.Items[i])
 		}
-	}
-	return mine, nil
-}
-
-func volumeClaims(found []any) ([]*corev1.PersistentVolumeClaim, error) {
-	if len(found) == 0 {
-		return nil, nil
-	}
-	mine := make([]*corev1.PersistentVolumeClaim, 0, len(found))
-	for _, object := range found {
-		claim, isClaim := object.(*corev1.PersistentVolumeClaim)
-		if !isClaim {
-			return nil, fmt.Errorf("listing PersistentVolumeClaims: the cache holds a %T", object)
-		}
-		mine = append(mine, claim)
 	}
 	return mine, nil
 }

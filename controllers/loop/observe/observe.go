@@ -98,7 +98,7 @@ func (r *Reader) Pods(ctx context.Context, owner Owner, source Source) ([]*pods.
 
 func (r *Reader) podList(ctx context.Context, owner Owner, source Source) ([]*corev1.Pod, error) {
 	if source == FromCache {
-		return children[*corev1.Pod](r.PodIndex, owner)
+		return ownAndOrphans[*corev1.Pod](r.PodIndex, owner)
 	}
 	var list corev1.PodList
 	err := r.Live.List(ctx, &list, client.InNamespace(owner.Object.GetNamespace()))
@@ -127,17 +127,22 @@ func (r *Reader) Revisions(ctx context.Context, owner Owner, source Source) ([]*
 
 func (r *Reader) revisionList(ctx context.Context, owner Owner, source Source) ([]*appsv1.ControllerRevision, error) {
 	if source == FromCache {
-		return children[*appsv1.ControllerRevision](r.RevisionIndex, owner)
+		return ownAndOrphans[*appsv1.ControllerRevision](r.RevisionIndex, owner)
 	}
 	var list appsv1.ControllerRevisionList
 	err := r.Live.List(ctx, &list, client.InNamespace(owner.Object.GetNamespace()))
 	return pointers(list.Items), err
 }
 
-// children are what the owner controls and the orphans of its namespace, as the informer holds them: nothing is copied.
-func children[T client.Object](index toolscache.Indexer, owner Owner) ([]T, error) {
+// ownAndOrphans are what the owner controls and the orphans of its namespace.
+func ownAndOrphans[T client.Object](index toolscache.Indexer, owner Owner) ([]T, error) {
+	return indexed[T](index, string(owner.Object.GetUID()), orphans(owner.Object.GetNamespace()))
+}
+
+// indexed are the objects under some keys of ControllerIndex, as the informer holds them: nothing is copied.
+func indexed[T client.Object](index toolscache.Indexer, keys ...string) ([]T, error) {
 	var all []T
-	for _, key := range []string{string(owner.Object.GetUID()), orphans(owner.Object.GetNamespace())} {
+	for _, key := range keys {
 		found, err := index.ByIndex(ControllerIndex, key)
 		if err != nil {
 			return nil, err
