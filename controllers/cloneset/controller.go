@@ -131,7 +131,7 @@ func (r *Reconciler) setsForOrphan(ctx context.Context, pod client.Object) []rec
 	var requests []reconcile.Request
 	for i := range list.Items {
 		selector, err := metav1.LabelSelectorAsSelector(list.Items[i].Spec.Selector)
-		if err == nil && !selector.Empty() && selector.Matches(labels.Set(pod.GetLabels())) {
+		if err == nil && !selector.Empty() && selector.Matches(labels.Set(pod.GetLabels())) && wasOurs(&list.Items[i], pod) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 		}
 	}

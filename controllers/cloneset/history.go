@@ -23,17 +23,12 @@ func (v *view) keepRevision(d *plan.Decision) bool {
 		d.Act(plan.Action{Verb: plan.Create, Phase: plan.PhaseRevision, Object: rev})
 		return true
 	}
-	body := map[string]any{}
-	if c.Number != c.Update.Revision {
-		body["revision"] = c.Number
-	}
-	if hash := v.staleClaimsHash(); hash != "" {
-		body["metadata"] = map[string]any{"annotations": claimsMarks(hash)}
-	}
-	if len(body) == 0 {
+	if c.Number == c.Update.Revision {
 		return false
 	}
-	raw, err := json.Marshal(body)
+	// COMPAT: the hash of the claim templates is refreshed only when an older revision comes back. Templates that change alone make no revision, and no Pod
+	// changes; the one that there is keeps telling with which templates its Pods were made, so that the next update recreates them.
+	raw, err := json.Marshal(map[string]any{"revision": c.Number, "metadata": map[string]any{"annotations": claimsMarks(v.Set)}})
 	if err != nil {
 		// NOTE: numbers and texts always encode.
 		panic(err)

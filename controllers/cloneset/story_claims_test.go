@@ -176,9 +176,26 @@ func claimStories() map[string]story {
 					b.set.Spec.VolumeClaimTemplates = b.set.Spec.VolumeClaimTemplates[:1]
 				})
 				s.Rest()
+				assert.Equal(s.t, []string{"web-c", "web-d"}, s.names(), "a change of the templates alone recreates nothing")
 				s.User("sets the image to app:v3", func(b *builder) { b.Image("app:v3") })
 				s.Rest()
-				assert.Equal(s.t, []string{"web-c", "web-d"}, s.names(), "the templates of both revisions are the same by now")
+				assert.Equal(s.t, []string{"data-web-e", "data-web-f"}, s.claims(), "the next update brings it")
+				s.User("goes back to the image app:v2", func(b *builder) { b.Image("app:v2") })
+				s.Rest()
+				assert.Equal(s.t, []string{"web-e", "web-f"}, s.names(), "the templates of both revisions are the same by now")
+			},
+		},
+		"with the gate a first volume recreates with the next image": {
+			set: MakeCloneSet("web").Replicas(2).InPlaceIfPossible().Obj(),
+			play: func(s *stage) {
+				s.controller.policy.RecreateOnClaimChange = true
+				s.Given("two Pods without a claim")
+				s.User("adds a volume, and nothing else", func(b *builder) { b.Volume("data") })
+				s.Rest()
+				assert.Equal(s.t, []string{"web-a", "web-b"}, s.names())
+				s.User("sets the image to app:v2", func(b *builder) { b.Image("app:v2") })
+				s.Rest()
+				assert.Equal(s.t, []string{"data-web-c", "data-web-d"}, s.claims())
 			},
 		},
 		"with the gate InPlaceOnly updates in place whatever the claims": {

@@ -30,6 +30,20 @@ func takeOverStories() map[string]story {
 				assert.Equal(s.t, before, s.versions(), "not one Pod is written to")
 			},
 		},
+		"a set is taken over and then replaced by the file in Git without the defaults and with a new image": {
+			set: settled.inSim(), play: func(s *stage) {
+				staysUntouched(s, settled)
+				isUpdatedInPlaceByItsFile(s)
+			},
+		},
+		"a set with volumes is taken over and then replaced by the file in Git without the defaults and with a new image": {
+			set: inherit("volumes").inSim(), play: func(s *stage) {
+				volumes.onStage(s)
+				s.Script.Scene("given what OpenKruise left behind")
+				s.Rest()
+				isUpdatedInPlaceByItsFile(s)
+			},
+		},
 		"a set with volumes is taken over with its claims, and a claim that is left finds a Pod": {
 			set: volumes.inSim(), play: func(s *stage) {
 				volumes.onStage(s)
@@ -103,6 +117,20 @@ func staysUntouched(s *stage, found *inheritance) {
 	assert.Equal(s.t, before, s.versions(), "not one Pod is written to")
 	assert.Len(s.t, s.Revisions(), revisions, "no revision is made")
 	assert.Equal(s.t, found.set.Status.UpdateRevision, s.controller.set.Status.UpdateRevision)
+}
+
+// isUpdatedInPlaceByItsFile applies the file in Git, which has a new image and says nothing of the defaults that OpenKruise wrote into the set.
+func isUpdatedInPlaceByItsFile(s *stage) {
+	uids, claims, revisions := s.UIDs(), s.claims(), len(s.Revisions())
+	s.User("replaces the set by its file, with a new image and without the defaults", func(b *builder) {
+		*b.set = *plain(b.set)
+		b.InPlaceIfPossible().Image("keelson/demo:1.11.0")
+	})
+	s.Rest()
+	assert.Equal(s.t, uids, s.UIDs(), "not one Pod is replaced")
+	assert.Equal(s.t, claims, s.claims(), "nor a claim")
+	assert.Len(s.t, s.Revisions(), revisions+1)
+	assert.Equal(s.t, 3, s.Tally().UpdatedAvailable)
 }
 
 // versions are the identities and versions of all Pods by name.

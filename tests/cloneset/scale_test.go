@@ -175,7 +175,7 @@ func TestRevisionsHaveNumbersNamesAndALimit(t *testing.T) {
 	}
 	s.Eventually("the history holds its limit beside the revision in use", func() bool { return len(revisions(s)) == 3 })
 	for _, rev := range revisions(s) {
-		assert.Equal(t, rev.Name, "web-"+rev.Labels["controller-revision.kubernetes.io/hash"])
+		assert.Equal(t, rev.Name, "web-"+rev.Labels["controller.kubernetes.io/hash"])
 		assert.Contains(t, string(rev.Data.Raw), `"$patch":"replace"`)
 		assert.NotEqual(t, first, rev.Name, "the oldest goes first")
 	}

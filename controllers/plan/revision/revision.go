@@ -14,7 +14,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/rand"
@@ -23,7 +22,7 @@ import (
 )
 
 // HashLabel is the label of a ControllerRevision that holds the hash of its data.
-const HashLabel = "controller-revision.kubernetes.io/hash"
+const HashLabel = "controller.kubernetes.io/hash"
 
 // maxOwnerName leaves room for the dash and the hash in a name of 253 characters.
 const maxOwnerName = 223
@@ -145,9 +144,9 @@ func sameAs(wanted *appsv1.ControllerRevision) func(*appsv1.ControllerRevision) 
 			if meant, err = Template(wanted); err != nil {
 				return false
 			}
-			meant = Normal(meant)
+			meant = pods.Normal(meant)
 		}
-		return equality.Semantic.DeepEqual(Normal(found), meant)
+		return pods.MakeSame(pods.Normal(found), meant)
 	}
 }
 
