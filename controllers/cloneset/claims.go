@@ -314,6 +314,9 @@ func (v *view) claimsVerdict(from string, to *appsv1.ControllerRevision) plan.Ve
 		}
 		was, isKnown := rev.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey]
 		is, isMarked := to.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey]
+		if to == v.choice.Update && v.comesBack() {
+			is, isMarked = claims.Hash(v.Set.Spec.VolumeClaimTemplates), true
+		}
 		// A revision that says nothing was made by another program: nobody knows with which templates.
 		if isKnown && isMarked && was != is {
 			return plan.No(inplace.ReasonNotInPlace, "spec.volumeClaimTemplates has changed, and a Pod that exists cannot get other volumes")

@@ -23,7 +23,7 @@ func (v *view) keepRevision(d *plan.Decision) bool {
 		d.Act(plan.Action{Verb: plan.Create, Phase: plan.PhaseRevision, Object: rev})
 		return true
 	}
-	if c.Number == c.Update.Revision {
+	if !v.comesBack() {
 		return false
 	}
 	// COMPAT: the hash of the claim templates is refreshed only when an older revision comes back. Templates that change alone make no revision, and no Pod
@@ -35,6 +35,11 @@ func (v *view) keepRevision(d *plan.Decision) bool {
 	}
 	d.Act(plan.Action{Verb: plan.Patch, Phase: plan.PhaseRevision, Object: c.Update, Changes: []plan.Change{{Patch: raw}}})
 	return true
+}
+
+// comesBack reports whether the update revision is an older one that becomes the newest.
+func (v *view) comesBack() bool {
+	return !v.choice.Create && v.choice.Number != v.choice.Update.Revision
 }
 
 // truncateHistory deletes the oldest revisions that no Pod has and that are beyond the limit.

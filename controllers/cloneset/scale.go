@@ -12,6 +12,7 @@ import (
 	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/order"
 	"github.com/keelson/keelson/controllers/plan/pods"
+	"github.com/keelson/keelson/controllers/plan/revision"
 	"github.com/keelson/keelson/controllers/plan/rollout"
 )
 
@@ -52,7 +53,28 @@ func (v *view) count(isNew func(*pods.Facts) bool) rollout.Result {
 			Available:       v.isAvailable(f),
 		})
 	}
-	return rollout.Calculate(in)
+	result := rollout.Calculate(in)
+	if v.limits.MaxSurge > 0 && result.Update != 0 && v.isQuiet(result.Update) {
+		in.Quiet = true
+		result = rollout.Calculate(in)
+	}
+	return result
+}
+
+// isQuiet reports whether every Pod may be brought to the update revision, or back from it where the number is negative, without being taken out of service: no
+// container is touched, and no hook is asked.
+func (v *view) isQuiet(number int) bool {
+	to := v.choice.Update
+	if number < 0 {
+		to = v.choice.Current
+	}
+	return !slices.ContainsFunc(v.active, func(f *pods.Facts) bool {
+		if revision.Matches(f.Revision, to.Name) || v.isLeaving(f) {
+			return false
+		}
+		way := v.wayTo(f, to)
+		return !way.verdict.OK || !way.spec.IsQuiet(f.Pod) || v.hooks.BlocksUpdate(f)
+	})
 }
 
 // countsAsUpdated says that a Pod is one of the updated ones when Pods are added or removed. A gate counts those that only wait for their hook among
@@ -97,11 +119,13 @@ func (v *view) create(d *plan.Decision, counts rollout.Result) {
 		labels[kruisev1beta1.CloneSetInstanceIDKey] = id
 		labels[pub.LifecycleStateKey] = string(pub.LifecycleStatePreparingNormal)
 		pod := pods.Build(template, pods.Identity{
-			Namespace:   v.Set.Namespace,
-			Name:        v.Set.Name + "-" + id,
-			Owner:       v.owner(),
-			Labels:      labels,
-			Annotations: map[string]string{pub.LifecycleTimestampKey: timestamp(v.Now)},
+			Namespace: v.Set.Namespace,
+			Name:      v.Set.Name + "-" + id,
+			// COMPAT: published, though the name does not come from it.
+			GenerateName: v.Set.Name + "-",
+			Owner:        v.owner(),
+			Labels:       labels,
+			Annotations:  map[string]string{pub.LifecycleTimestampKey: timestamp(v.Now)},
 		})
 		d.Act(v.withVolumes(plan.Action{
 			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, Done: createdPod(pod.Name), Failed: createFailed(pod.Name),

@@ -142,18 +142,24 @@ func (s *stage) versions() map[string]string {
 	return found
 }
 
-// plain is the set without what Kubernetes would default.
+// plain is the set without what Kubernetes would default, as its file in Git has it.
 func plain(set *kruisev1beta1.CloneSet) *kruisev1beta1.CloneSet {
 	set = set.DeepCopy()
-	c := &set.Spec.Template.Spec.Containers[0]
-	set.Spec.Template.Spec = corev1.PodSpec{
-		TerminationGracePeriodSeconds: set.Spec.Template.Spec.TerminationGracePeriodSeconds,
-		Containers: []corev1.Container{{
-			Name: c.Name, Image: c.Image, Resources: c.Resources, Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
-			ReadinessProbe: &corev1.Probe{
-				PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Port: c.ReadinessProbe.HTTPGet.Port}},
-			},
-		}},
+	pod := &set.Spec.Template.Spec
+	pod.DNSPolicy, pod.RestartPolicy, pod.SchedulerName, pod.SecurityContext = "", "", "", nil
+	for i := range pod.Containers {
+		c := &pod.Containers[i]
+		c.ImagePullPolicy, c.TerminationMessagePath, c.TerminationMessagePolicy = "", "", ""
+		for j := range c.Ports {
+			c.Ports[j].Protocol = ""
+		}
+		if probe := c.ReadinessProbe; probe != nil {
+			probe.TimeoutSeconds, probe.SuccessThreshold, probe.FailureThreshold = 0, 0, 0
+			probe.HTTPGet.Path, probe.HTTPGet.Scheme = "", ""
+		}
+	}
+	for i := range set.Spec.VolumeClaimTemplates {
+		set.Spec.VolumeClaimTemplates[i].Status, set.Spec.VolumeClaimTemplates[i].Spec.VolumeMode = corev1.PersistentVolumeClaimStatus{}, nil
 	}
 	return set
 }

@@ -91,7 +91,8 @@ type CloneSetSpec struct {
 
 // CloneSetScaleStrategy says how Pods are added and removed.
 type CloneSetScaleStrategy struct {
-	// PodsToDelete names Pods to delete; names that are gone are removed from the list.
+	// PodsToDelete names Pods to delete: instead of others when there are too many, else to be replaced. The list is yours, and is not trimmed: a name whose Pod is
+	// gone means nothing, no new Pod gets it, and it may be taken out at any time.
 	// +optional
 	// +listType=set
 	PodsToDelete []string `json:"podsToDelete,omitempty"`

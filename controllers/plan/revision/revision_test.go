@@ -110,11 +110,11 @@ func TestChooseRecognisesARevisionBySense(t *testing.T) {
 				`"spec":{"containers"`, `"spec":{"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30,"containers"`).Replace(bytes),
 			want: true,
 		},
-		"another image":              {data: strings.Replace(bytes, "v2", "v3", 1)},
-		"another pull policy":        {data: strings.Replace(bytes, `"name":"main"`, `"name":"main","imagePullPolicy":"IfNotPresent"`, 1)},
-		"another grace period":       {data: strings.Replace(bytes, `"spec":{"containers"`, `"spec":{"terminationGracePeriodSeconds":31,"containers"`, 1)},
-		"another label":              {data: strings.Replace(bytes, `"app":"web"`, `"app":"web","a":"b"`, 1)},
-		"what cannot be read at all": {data: `{"spec":{"template":[]}}`},
+		"another image": {data: strings.Replace(bytes, "v2", "v3", 1)},
+		"a pull policy, which the new one leaves out": {data: strings.Replace(bytes, `"name":"main"`, `"name":"main","imagePullPolicy":"IfNotPresent"`, 1), want: true},
+		"another grace period":                        {data: strings.Replace(bytes, `"spec":{"containers"`, `"spec":{"terminationGracePeriodSeconds":31,"containers"`, 1)},
+		"another label":                               {data: strings.Replace(bytes, `"app":"web"`, `"app":"web","a":"b"`, 1)},
+		"what cannot be read at all":                  {data: `{"spec":{"template":[]}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := newRevision(t, "app:v2", nil)
