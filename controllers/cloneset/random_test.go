@@ -25,7 +25,7 @@ import (
 )
 
 // skippable is how many worlds of a hundred may end without a verdict: the spec itself keeps Pods that cannot work.
-const skippable = 25
+const skippable = 10
 
 const (
 	// seeds times stepsPerSeed is how many random steps a run of the tests takes; what follows until a world is at rest comes on top.

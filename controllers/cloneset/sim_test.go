@@ -188,6 +188,8 @@ type simulated struct {
 	encoded [2]int64
 	// overtaken tells of the first Pod that was updated before one of a higher priority.
 	overtaken string
+	// mutate spoils each decision; nil leaves it as it is.
+	mutate func(*simulated, *plan.Decision)
 	// watch wakes the controller; nil where it is woken at will.
 	watch *watch
 	// isReversed turns the order of the cache, which is chance, round before each plan.
@@ -284,6 +286,9 @@ func (s *simulated) Plan(w *sim.World) plan.Decision {
 	s.seen = s.snapshot(w)
 	s.pass = cloneset.Look(s.seen)
 	d := s.pass.Plan()
+	if s.mutate != nil {
+		s.mutate(s, &d)
+	}
 	if s.overtaken == "" {
 		s.overtaken = s.checkPriority(s.Promise(w), d)
 	}

@@ -171,11 +171,13 @@ func (p *Play) Settle(turns int) bool {
 	return false
 }
 
-// lastPass is the pass by which a world at rest is judged: where only events wake the controllers, one more that nothing woke, and that must find nothing to do.
+// lastPass is the pass by which a world at rest is judged: where only events wake the controllers, one more that nothing woke, long after, and that must find nothing
+// to do.
 func (p *Play) lastPass(pass Pass) Pass {
 	if p.IsWoken == nil {
 		return pass
 	}
+	p.Pause(time.Hour)
 	pass = p.Reconcile()
 	if !pass.IsIdle() {
 		p.breach(NoLostWake, "nothing wakes the controllers, and they want "+outline(pass.Decision))

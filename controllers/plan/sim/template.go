@@ -40,8 +40,8 @@ func (w *World) Difference(p Promise, pod *corev1.Pod) string {
 	if rev == nil {
 		return "nobody can look its revision up"
 	}
-	template := templateOf(rev)
-	wanted := &corev1.Pod{Spec: template.Spec}
+	template := w.templateOf(rev)
+	wanted := &corev1.Pod{Spec: *template.Spec.DeepCopy()}
 	completeResources(wanted)
 	for _, c := range running(wanted) {
 		switch is := containerOf(pod, c.Name); {
@@ -71,10 +71,10 @@ func (w *World) metadataDifference(p Promise, is, wanted map[string]string, of f
 		}
 	}
 	for _, rev := range w.Revisions() {
-		for _, key := range slices.Sorted(maps.Keys(of(templateOf(rev)))) {
+		for key := range of(w.templateOf(rev)) {
 			_, isWanted := wanted[key]
 			if _, isThere := is[key]; isThere && !isWanted && isOurs(key) {
-				return fmt.Sprintf("%s is still there", key)
+				return "that is not in it is still there, such as " + key
 			}
 		}
 	}
@@ -102,16 +102,20 @@ func (w *World) Newest() *corev1.PodTemplateSpec {
 	if newest == nil {
 		return nil
 	}
-	return templateOf(newest)
+	return w.templateOf(newest)
 }
 
-// templateOf reads the template out of a revision. What cannot be read is empty, so that no Pod equals it.
-func templateOf(rev *appsv1.ControllerRevision) *corev1.PodTemplateSpec {
+// templateOf reads the template out of a revision, once. What cannot be read is empty, so that no Pod equals it.
+func (w *World) templateOf(rev *appsv1.ControllerRevision) *corev1.PodTemplateSpec {
+	if known := w.templates[rev.UID]; known != nil {
+		return known
+	}
 	var data struct {
 		Spec struct {
 			Template corev1.PodTemplateSpec `json:"template"`
 		} `json:"spec"`
 	}
 	_ = json.Unmarshal(rev.Data.Raw, &data)
+	w.templates[rev.UID] = &data.Spec.Template
 	return &data.Spec.Template
 }

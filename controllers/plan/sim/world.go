@@ -69,6 +69,8 @@ type World struct {
 	next      []Fault
 	pods      map[string]*corev1.Pod
 	revisions map[string]*appsv1.ControllerRevision
+	// templates are those of the revisions, by UID, once they have been read.
+	templates map[types.UID]*corev1.PodTemplateSpec
 	claims    map[string]*corev1.PersistentVolumeClaim
 	// served are the claims that a Pod was created with; dismissed are those whose Pod the controllers deleted.
 	served, dismissed map[types.UID]bool
@@ -104,6 +106,7 @@ func NewWorld() *World {
 		Nodes:     []string{"node-1", "node-2", "node-3"},
 		pods:      map[string]*corev1.Pod{},
 		revisions: map[string]*appsv1.ControllerRevision{},
+		templates: map[types.UID]*corev1.PodTemplateSpec{},
 		claims:    map[string]*corev1.PersistentVolumeClaim{},
 		served:    map[types.UID]bool{},
 		dismissed: map[types.UID]bool{},
