@@ -140,7 +140,7 @@ func (v *view) blocking() *pods.Facts {
 		if v.isUpdated(f) {
 			rank++
 		}
-		if !f.IsReady() {
+		if !f.IsServing() {
 			rank += 2
 		}
 		if rank > best {
@@ -155,7 +155,7 @@ func (v *view) problem(f *pods.Facts) string {
 	if hook := v.hooks.Waits(f); hook != "" {
 		return hook
 	}
-	if f.IsReady() {
+	if f.IsServing() {
 		return "minReadySeconds"
 	}
 	problem := f.Problem()

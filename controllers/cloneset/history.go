@@ -70,7 +70,7 @@ func (v *view) wake(d *plan.Decision) {
 		d.WakeIn(left, "the deadline for progress passes")
 	}
 	for _, f := range v.active {
-		if left := f.AvailableIn(v.clock.MinReadySeconds, v.Now); f.IsReady() && left > 0 {
+		if left := f.AvailableIn(v.clock.MinReadySeconds, v.Now); f.IsServing() && left > 0 {
 			d.WakeIn(left, "a ready Pod becomes available after minReadySeconds")
 		}
 	}
