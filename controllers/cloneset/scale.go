@@ -104,7 +104,7 @@ func (v *view) create(d *plan.Decision, counts rollout.Result) {
 			Annotations: map[string]string{pub.LifecycleTimestampKey: timestamp(v.Now)},
 		})
 		d.Act(v.withVolumes(plan.Action{
-			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, Done: createdPod(pod.Name), Failed: createFailed(pod.Name),
+			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, IfExists: plan.ExistsDefers, Done: createdPod(pod.Name), Failed: createFailed(pod.Name),
 		}, pod, id))
 	}
 }

@@ -157,7 +157,7 @@ func isTried(o plan.Outcome, phase plan.Phase) bool {
 		}
 	}
 	for i := range o.Deferred {
-		if a := &o.Deferred[i]; a.Phase == phase || prevents(a) {
+		if a := &o.Deferred[i].Action; a.Phase == phase || prevents(a) {
 			return false
 		}
 	}
