@@ -149,9 +149,16 @@ func (v *view) withVolumes(a plan.Action, pod *corev1.Pod, id string) plan.Actio
 	workload := v.workload()
 	workload.Bind(pod, id)
 	for _, claim := range workload.Missing(id, v.claimsOf(id)) {
-		a.First = append(a.First, plan.Action{Verb: plan.Create, Phase: plan.PhaseScale, Object: claim, Failed: createClaimFailed(claim.Name)})
+		a.First = append(a.First, createClaim(claim, plan.PhaseScale))
 	}
 	return a
+}
+
+// createClaim creates a claim. One that is there already will do: it has the name that the Pod asks for.
+func createClaim(claim *corev1.PersistentVolumeClaim, phase plan.Phase) plan.Action {
+	return plan.Action{
+		Verb: plan.Create, Phase: phase, Object: claim, IfExists: plan.ExistsSuffices, Failed: createClaimFailed(claim.Name),
+	}
 }
 
 // withoutVolumes deletes the claims of a Pod once the Pod is deleted. What another Pod of the set lives on stays, and what a stranger uses becomes the stranger's.
@@ -284,7 +291,7 @@ func (v *view) restoreClaims(d *plan.Decision) {
 			workload = v.workload()
 		}
 		for _, claim := range workload.MissingOf(f.Pod, id, v.claimsOf(id)) {
-			d.Act(plan.Action{Verb: plan.Create, Phase: plan.PhaseVolumes, Object: claim, Failed: createClaimFailed(claim.Name)})
+			d.Act(createClaim(claim, plan.PhaseVolumes))
 		}
 	}
 }

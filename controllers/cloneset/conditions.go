@@ -38,6 +38,10 @@ func (v *view) tellReadiness(status *kruisev1beta1.CloneSetStatus, o plan.Outcom
 		h = v.unresized(status, *problem)
 	}
 	setHealth(status, v, h)
+	if v.isAtWork(status) {
+		// What the condition says may change all the time; this tells since when nothing has got on.
+		conditionOf(status, kruisev1beta1.CloneSetConditionReconciling).LastUpdateTime = metav1.NewTime(v.lastProgress(status))
+	}
 }
 
 // health is decided in this order: the first that holds wins.
@@ -46,9 +50,8 @@ func (v *view) health(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) heal
 	if isFailing {
 		progress += ": " + o.Failures[0].Err.Error()
 	}
-	isOverdue := conditionOf(status, kruisev1beta1.CloneSetConditionProgressing).Reason == kruisev1beta1.CloneSetProgressDeadlineExceeded
 	switch {
-	case isOverdue:
+	case v.isOverdue(status):
 		return health{reason: reasonDeadline, message: progress, stalled: true}
 	case isFailing:
 		return health{reason: reasonFailed, message: progress, reconciling: true}
@@ -140,7 +143,7 @@ func (v *view) blocking() *pods.Facts {
 		if v.isUpdated(f) {
 			rank++
 		}
-		if !f.IsReady() {
+		if !f.IsServing() {
 			rank += 2
 		}
 		if rank > best {
@@ -155,7 +158,7 @@ func (v *view) problem(f *pods.Facts) string {
 	if hook := v.hooks.Waits(f); hook != "" {
 		return hook
 	}
-	if f.IsReady() {
+	if f.IsServing() {
 		return "minReadySeconds"
 	}
 	problem := f.Problem()
@@ -185,26 +188,29 @@ func setHealth(status *kruisev1beta1.CloneSetStatus, v *view, h health) {
 	}
 }
 
-// set writes a condition, and keeps the times of one that says the same already. Conditions are kept in the order of their names, so that
-// equal statuses are equal bytes.
+// set writes a condition, and keeps the times of one that says the same already.
 func (v *view) set(status *kruisev1beta1.CloneSetStatus, c kruisev1beta1.CloneSetCondition) {
 	now := metav1.NewTime(v.Now)
 	c.LastUpdateTime, c.LastTransitionTime = now, now
-	old := conditionOf(status, c.Type)
-	if old == nil {
-		status.Conditions = append(status.Conditions, c)
-		slices.SortFunc(status.Conditions, func(a, b kruisev1beta1.CloneSetCondition) int {
-			return strings.Compare(string(a.Type), string(b.Type))
-		})
-		return
-	}
-	if old.Status == c.Status {
+	if old := conditionOf(status, c.Type); old != nil && old.Status == c.Status {
 		c.LastTransitionTime = old.LastTransitionTime
 		if old.Reason == c.Reason && old.Message == c.Message {
 			c.LastUpdateTime = old.LastUpdateTime
 		}
 	}
-	*old = c
+	put(status, c)
+}
+
+// put writes a condition as it is. Conditions are kept in the order of their names, so that equal statuses are equal bytes.
+func put(status *kruisev1beta1.CloneSetStatus, c kruisev1beta1.CloneSetCondition) {
+	if old := conditionOf(status, c.Type); old != nil {
+		*old = c
+		return
+	}
+	status.Conditions = append(status.Conditions, c)
+	slices.SortFunc(status.Conditions, func(a, b kruisev1beta1.CloneSetCondition) int {
+		return strings.Compare(string(a.Type), string(b.Type))
+	})
 }
 
 func conditionOf(status *kruisev1beta1.CloneSetStatus, kind kruisev1beta1.CloneSetConditionType) *kruisev1beta1.CloneSetCondition {

@@ -13,6 +13,7 @@
 //	  update.go       phase 2 and 4: advance what is under way, then bring more Pods to the wanted revision
 //	status.go       Snapshot + Outcome -> Status
 //	  conditions.go   Ready, Reconciling, Stalled
+//	  progress.go     the deadline for progress, and the condition Progressing
 //	events.go       event reasons
 //
 // All but controller.go and observe.go are pure.

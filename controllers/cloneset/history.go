@@ -64,13 +64,11 @@ func (v *view) truncateHistory(d *plan.Decision) {
 	}
 }
 
-// wake plans again when the next ready Pod becomes available, and when the deadline for progress passes.
+// wake plans again when the next ready Pod becomes available, and when a deadline for progress passes.
 func (v *view) wake(d *plan.Decision) {
-	if left, isRunning := v.deadlineIn(); isRunning && left > 0 {
-		d.WakeIn(left, "the deadline for progress passes")
-	}
+	v.awaitDeadlines(d)
 	for _, f := range v.active {
-		if left := f.AvailableIn(v.clock.MinReadySeconds, v.Now); f.IsReady() && left > 0 {
+		if left := f.AvailableIn(v.clock.MinReadySeconds, v.Now); f.IsServing() && left > 0 {
 			d.WakeIn(left, "a ready Pod becomes available after minReadySeconds")
 		}
 	}

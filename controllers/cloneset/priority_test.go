@@ -22,6 +22,9 @@ import (
 // cannot be updated: then nothing is checked.
 func (s *simulated) checkPriority(promise sim.Promise, d plan.Decision) string {
 	rolling := s.set.Spec.UpdateStrategy.RollingUpdate
+	if rolling == nil {
+		return ""
+	}
 	if rolling.PriorityStrategy == nil || len(rolling.ScatterStrategy) > 0 || rolling.PodUpdatePolicy == kruisev1beta1.InPlaceOnlyPodUpdatePolicyType {
 		return ""
 	}

@@ -128,9 +128,18 @@ func (v *view) create(d *plan.Decision, counts rollout.Result) {
 			Annotations:  map[string]string{pub.LifecycleTimestampKey: timestamp(v.Now)},
 		})
 		d.Act(v.withVolumes(plan.Action{
-			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, Done: createdPod(pod.Name), Failed: createFailed(pod.Name),
+			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, IfExists: v.ifTaken(id), Done: createdPod(pod.Name), Failed: createFailed(pod.Name),
 		}, pod, id))
 	}
+}
+
+// ifTaken says what it means that the name of a new Pod is taken. A fresh ID is drawn again; one that has claims is wanted for these, and somebody's Pod of that
+// name is in the way: users are told.
+func (v *view) ifTaken(id string) plan.IfExists {
+	if len(v.claimsOf(id)) > 0 {
+		return plan.ExistsFails
+	}
+	return plan.ExistsDefers
 }
 
 // regret takes planned deletions back when Pods are missing: a Pod that its preDelete hook holds, and that nobody named, serves on. One that the
@@ -251,5 +260,7 @@ func (v *view) delete(d *plan.Decision, f *pods.Facts) {
 	v.touched[f.Pod.UID] = true
 	d.Act(v.withoutVolumes(plan.Action{
 		Verb: plan.Delete, Phase: plan.PhaseScale, Object: f.Pod, Done: deletedPod(f.Pod.Name), Failed: deleteFailed(f.Pod.Name),
+		// A hook that is set between the look and the deletion holds the Pod, too.
+		Locked: v.hooks.PreDelete() != nil,
 	}, f))
 }

@@ -309,6 +309,9 @@ func (s *simulated) Report(_ *sim.World, _ plan.Decision, o plan.Outcome) bool {
 // Promise reads the spec as its documentation says, with arithmetic of its own.
 func (s *simulated) Promise(w *sim.World) sim.Promise {
 	rolling := s.set.Spec.UpdateStrategy.RollingUpdate
+	if rolling == nil {
+		rolling = &kruisev1beta1.RollingUpdateCloneSetStrategy{}
+	}
 	replicas := int(*s.set.Spec.Replicas)
 	p := sim.Promise{
 		Replicas: replicas, Partition: min(partOf(rolling.Partition, "0", replicas, math.Ceil), replicas), MaxSurge: partOf(rolling.MaxSurge, "0", replicas, math.Ceil),

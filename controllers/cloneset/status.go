@@ -5,11 +5,11 @@ package cloneset
 
 import (
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
@@ -73,6 +73,10 @@ func (v *view) tell(status *kruisev1beta1.CloneSetStatus) {
 		status.UpdatedAvailableReplicas += updated * available
 	}
 	replicas := int32(v.limits.Replicas)
+	if status.CollisionCount == nil {
+		// COMPAT: it is shown as 0, too.
+		status.CollisionCount = new(int32)
+	}
 	status.ExpectedUpdatedReplicas = replicas - int32(v.limits.Partition)
 	status.UpdateRevision = v.choice.Update.Name
 	if status.CurrentRevision == "" || status.UpdatedReplicas == replicas && status.Replicas == replicas {
@@ -99,10 +103,7 @@ func tellCollision(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) {
 	if f == nil || f.Action.Verb != plan.Create || !apierrors.IsAlreadyExists(f.Err) {
 		return
 	}
-	next := int32(1)
-	if status.CollisionCount != nil {
-		next = *status.CollisionCount + 1
-	}
+	next := ptr.Deref(status.CollisionCount, 0) + 1
 	status.CollisionCount = &next
 }
 
@@ -122,11 +123,21 @@ func (v *view) tellFailures(status *kruisev1beta1.CloneSetStatus, o plan.Outcome
 		}
 		switch {
 		case failure != nil:
-			v.set(status, kruisev1beta1.CloneSetCondition{Type: kind, Status: corev1.ConditionTrue, Reason: reasonFailed, Message: failure.Err.Error()})
+			v.tellFailure(status, kind, failure.Err.Error())
 		case isOver:
 			removeCondition(status, kind)
 		}
 	}
+}
+
+// tellFailure sets one of the conditions of failures.
+// COMPAT: they have no reason and no lastUpdateTime.
+func (v *view) tellFailure(status *kruisev1beta1.CloneSetStatus, kind kruisev1beta1.CloneSetConditionType, message string) {
+	c := kruisev1beta1.CloneSetCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(v.Now), Message: message}
+	if told := conditionOf(status, kind); told != nil && told.Status == c.Status {
+		c.LastTransitionTime = told.LastTransitionTime
+	}
+	put(status, c)
 }
 
 // isTried says that a pass came to a phase and did all that it wanted there: nothing happens beside the writing of a revision, and no update
@@ -146,7 +157,7 @@ func isTried(o plan.Outcome, phase plan.Phase) bool {
 		}
 	}
 	for i := range o.Deferred {
-		if a := &o.Deferred[i]; a.Phase == phase || prevents(a) {
+		if a := &o.Deferred[i].Action; a.Phase == phase || prevents(a) {
 			return false
 		}
 	}
@@ -181,36 +192,6 @@ func (v *view) tellInPlace(status *kruisev1beta1.CloneSetStatus) {
 	v.set(status, c)
 }
 
-// tellProgress sets the published condition Progressing.
-// COMPAT: the order of the reasons is published, but for OnDelete: such a set waits for its users, and no deadline applies to them.
-func (v *view) tellProgress(status *kruisev1beta1.CloneSetStatus) {
-	c := kruisev1beta1.CloneSetCondition{Type: kruisev1beta1.CloneSetConditionProgressing, Status: corev1.ConditionTrue}
-	switch {
-	case v.isComplete(status), v.isOnDelete() && v.isServing(status):
-		c.Reason, c.Message = kruisev1beta1.CloneSetAvailable, "CloneSet is available"
-	case v.strategy.Paused:
-		c.Reason, c.Message = kruisev1beta1.CloneSetProgressPaused, "CloneSet is paused"
-	case v.isPartitionAvailable(status):
-		c.Reason, c.Message = kruisev1beta1.CloneSetProgressPartitionAvailable, "CloneSet has been paused by its partition"
-	case v.isOverdue(status):
-		c.Status, c.Reason = corev1.ConditionFalse, kruisev1beta1.CloneSetProgressDeadlineExceeded
-		c.Message = fmt.Sprintf("no progress for %d s", *v.Set.Spec.ProgressDeadlineSeconds)
-	default:
-		c.Reason, c.Message = kruisev1beta1.CloneSetProgressUpdated, "CloneSet is progressing"
-	}
-	v.set(status, c)
-	if hasProgressed(&v.Set.Status, status) {
-		conditionOf(status, c.Type).LastUpdateTime = metav1.NewTime(v.Now)
-	}
-}
-
-// hasProgressed says that a Pod more was created, updated or became available, so that the deadline starts anew.
-func hasProgressed(old, now *kruisev1beta1.CloneSetStatus) bool {
-	return now.ObservedGeneration != old.ObservedGeneration || now.UpdateRevision != old.UpdateRevision ||
-		now.Replicas != old.Replicas || now.UpdatedReplicas > old.UpdatedReplicas ||
-		now.UpdatedAvailableReplicas > old.UpdatedAvailableReplicas || now.AvailableReplicas > old.AvailableReplicas
-}
-
 // isComplete says that every Pod is there, at the update revision, and serves.
 func (v *view) isComplete(status *kruisev1beta1.CloneSetStatus) bool {
 	replicas := int32(v.limits.Replicas)
@@ -226,25 +207,4 @@ func (v *view) isPartitionAvailable(status *kruisev1beta1.CloneSetStatus) bool {
 // isPartitionReached says that the update has come as far as its partition lets it, and that every Pod serves.
 func (v *view) isPartitionReached(status *kruisev1beta1.CloneSetStatus) bool {
 	return v.isPartitionAvailable(status) && v.isServing(status)
-}
-
-// isOverdue says that the deadline has passed since the last progress.
-func (v *view) isOverdue(status *kruisev1beta1.CloneSetStatus) bool {
-	told := conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionProgressing)
-	if told == nil || v.Set.Spec.ProgressDeadlineSeconds == nil || hasProgressed(&v.Set.Status, status) {
-		return false
-	}
-	left, isRunning := v.deadlineIn()
-	return isRunning && left <= 0 || told.Reason == kruisev1beta1.CloneSetProgressDeadlineExceeded
-}
-
-// deadlineIn is how long the rollout may still go without progress, and whether that is counted at all: only while the set is known to be at
-// work. A Pod of a set at rest that falters begins a new time.
-func (v *view) deadlineIn() (left time.Duration, isRunning bool) {
-	told := conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionProgressing)
-	seconds := v.Set.Spec.ProgressDeadlineSeconds
-	if seconds == nil || told == nil || told.Reason != kruisev1beta1.CloneSetProgressUpdated {
-		return 0, false
-	}
-	return told.LastUpdateTime.Add(time.Duration(*seconds) * time.Second).Sub(v.Now), true
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/keelson/keelson/api/apps/pub"
@@ -21,8 +22,10 @@ func (b *builder) Deadline(seconds int32) *builder {
 // Says writes down what the conditions say.
 func (s *stage) Says() {
 	set := s.controller.set
-	progressing := findCondition(set, kruisev1beta1.CloneSetConditionProgressing)
-	s.Script.Tell("status", "Progressing %s %s: %s", progressing.Status, progressing.Reason, progressing.Message)
+	if set.Spec.ProgressDeadlineSeconds != nil {
+		progressing := findCondition(set, kruisev1beta1.CloneSetConditionProgressing)
+		s.Script.Tell("status", "Progressing %s %s: %s", progressing.Status, progressing.Reason, s.Shorten(progressing.Message))
+	}
 	for _, c := range set.Status.Conditions {
 		isTold := c.Type != kruisev1beta1.CloneSetConditionProgressing && c.Type != kruisev1beta1.CloneSetConditionReconciling &&
 			c.Type != kruisev1beta1.CloneSetConditionStalled
@@ -56,7 +59,12 @@ func progressStories() map[string]story {
 				s.Says()
 				assert.Equal(s.t, "ProgressDeadlineExceeded", s.reason())
 				assert.Equal(s.t, corev1.ConditionTrue, findCondition(s.controller.set, kruisev1beta1.CloneSetConditionStalled).Status)
-				s.User("sets the image to app:v2", func(b *builder) { b.Image("app:v2") })
+				s.User("sets the image to app:v2: only what is ours begins anew", func(b *builder) { b.Image("app:v2") })
+				s.Reconcile()
+				s.Reconcile()
+				s.Says()
+				assert.Equal(s.t, "ProgressDeadlineExceeded", s.reason())
+				assert.Equal(s.t, corev1.ConditionFalse, findCondition(s.controller.set, kruisev1beta1.CloneSetConditionStalled).Status)
 				s.Rest()
 				s.Says()
 				assert.Equal(s.t, "CloneSetAvailable", s.reason())
@@ -121,18 +129,20 @@ func progressStories() map[string]story {
 				assert.Equal(s.t, 0, s.Tally().Updated)
 			},
 		},
-		"OnDelete has no deadline": {
+		"OnDelete is Ready while it waits for its user, and the published deadline passes": {
 			set: three().Deadline(10).Obj(),
 			play: func(s *stage) {
 				s.Given("three Pods of app:v1")
 				s.User("sets the type to OnDelete and the image to app:v2", func(b *builder) {
 					b.Image("app:v2").set.Spec.UpdateStrategy.Type = kruisev1beta1.OnDeleteCloneSetUpdateStrategyType
 				})
-				s.Rest()
-				s.Pause(seconds(60))
+				s.Quieten()
+				s.Says()
+				assert.Equal(s.t, "CloneSetUpdated", s.reason())
 				s.Rest()
 				s.Says()
-				assert.Equal(s.t, "CloneSetAvailable", s.reason())
+				assert.Equal(s.t, "ProgressDeadlineExceeded", s.reason())
+				assert.Equal(s.t, corev1.ConditionTrue, findCondition(s.controller.set, kruisev1beta1.CloneSetConditionReady).Status)
 			},
 		},
 		"a hook that nobody serves is named, and stalls the rollout at its deadline": {
@@ -189,6 +199,21 @@ func progressStories() map[string]story {
 			},
 		},
 	}
+}
+
+// Quieten lets all that can happen happen, while the clock stands.
+func (s *stage) Quieten() {
+	s.t.Helper()
+	for range turns {
+		if pass := s.Reconcile(); !pass.IsIdle() {
+			continue
+		}
+		if len(s.Steps()) == 0 {
+			return
+		}
+		s.takeAny()
+	}
+	require.FailNow(s.t, "the story never comes to rest", s.Script.Tail(40))
 }
 
 // takeAny lets the scheduler or a kubelet do the next thing.

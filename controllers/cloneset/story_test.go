@@ -95,7 +95,7 @@ func TestStories(t *testing.T) {
 		takeOverStories(), scaleStories(), inPlaceStories(), updateStories(), troubleStories(), historyStories(), orderStories(), countingStories(),
 		claimStories(),
 		envStories(), batchStories(), resizeStories(), nativeSidecarStories(),
-		lifecycleStories(), deletionStories(), progressStories(),
+		lifecycleStories(), deletionStories(), progressStories(), publishedStories(),
 	} {
 		for sentence, tale := range stories {
 			t.Run(sentence, func(t *testing.T) {

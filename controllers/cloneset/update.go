@@ -205,7 +205,7 @@ func (v *view) candidates(to *appsv1.ControllerRevision) []*pods.Facts {
 		found = append(found, f)
 	}
 	strategy := order.Strategy{Priority: v.strategy.PriorityStrategy, Scatter: v.strategy.ScatterStrategy}
-	return order.ForUpdate(found, v.active, strategy, v.clock)
+	return order.ForUpdate(found, v.active, strategy)
 }
 
 // wayTo says whether and how the policy lets a Pod be brought to a revision in place.

@@ -100,16 +100,34 @@ const (
 	PhaseUpdate Phase = "update"
 )
 
+// IfExists says what it means for a Create that there is an object of that name already.
+type IfExists string
+
+const (
+	// ExistsFails is a failure, told like any other: the name is taken by somebody else. It is what an Action that says nothing gets.
+	ExistsFails IfExists = ""
+	// ExistsDefers lets the next plan decide anew, because it will choose another name, or see the object in the cache. The Action is
+	// Deferred as NameTaken.
+	ExistsDefers IfExists = "defer"
+	// ExistsSuffices counts as created, by a write whose answer was lost or by somebody else. The Action is not in the Outcome, and nobody is told.
+	ExistsSuffices IfExists = "suffice"
+)
+
 // Action is one intent. Its fields are complete: the hands add nothing but the optimistic lock.
 type Action struct {
 	Verb  Verb
 	Phase Phase
 	// Object is what to create, or the object as it was observed; it is never changed in place.
 	Object Object
+	// IfExists says what becomes of a Create whose name is taken; other verbs do not look at it.
+	IfExists IfExists
+	// Locked says that a Delete is right only while the object is as it was observed, to its resourceVersion: what somebody has written to it since,
+	// such as a label that a hook waits for, defers the Action. Otherwise the UID alone is asked for. A Patch says so for each Change.
+	Locked bool
 	// Changes are the writes of a Patch, in order. The second waits for the first, and is not made if that fails.
 	Changes []Change
 	// First are performed before this action, one after the other: what it cannot do without, such as the volumes of a Pod. The first that
-	// fails keeps the rest and this action from being begun. A volume claim whose name is taken counts as created.
+	// fails, or is deferred, keeps the rest and this action from being begun.
 	First []Action
 	// Then are performed after this action has succeeded, each whatever becomes of the others: what must not outlive its object.
 	Then []Action

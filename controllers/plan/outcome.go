@@ -9,9 +9,37 @@ type Outcome struct {
 	Done []Action
 	// Failures are the actions that failed, in the order in which they were planned.
 	Failures []Failure
-	// Deferred are actions that were not begun or were overtaken: a conflict, an object that is gone, an earlier step that
-	// failed. The next plan decides anew.
-	Deferred []Action
+	// Deferred are actions that were not begun or were overtaken, each with its reason. The next plan decides anew.
+	Deferred []Deferral
+}
+
+// Deferral is an action that is left to the next plan, with its reason.
+type Deferral struct {
+	Action Action
+	Reason DeferralReason
+	// Message is for people; it does not change while the same action is deferred for the same reason.
+	Message string
+}
+
+// DeferralReason says in one CamelCase word why an action is left to the next plan.
+type DeferralReason string
+
+const (
+	// Superseded says that somebody has written to the object since it was observed, or that another one has its name now.
+	Superseded DeferralReason = "Superseded"
+	// ObjectGone says that the object has been deleted.
+	ObjectGone DeferralReason = "ObjectGone"
+	// NameTaken says that an object of the name exists already, which the Action said to leave to the next plan.
+	NameTaken DeferralReason = "NameTaken"
+	// NotBegun says that something before it did not succeed: an earlier step, a creation of an earlier batch, or what comes first with it.
+	NotBegun DeferralReason = "NotBegun"
+)
+
+// DeferNotBegun appends actions that were not begun.
+func (o *Outcome) DeferNotBegun(message string, actions ...Action) {
+	for _, a := range actions {
+		o.Deferred = append(o.Deferred, Deferral{Action: a, Reason: NotBegun, Message: message})
+	}
 }
 
 // Failure is an action with the error that ended it.

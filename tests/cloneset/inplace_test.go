@@ -101,7 +101,7 @@ func TestAPartitionAsANumberHoldsPodsBack(t *testing.T) {
 
 func TestAPartitionAsAPercentageUpdatesAtLeastOnePod(t *testing.T) {
 	s := support.Begin(t)
-	s.Create(support.MakeCloneSet("web").Partition("90%").Obj())
+	s.Create(support.MakeCloneSet("web").Partition("90%").Deadline(600).Obj())
 	s.WaitReady("web")
 	s.SetImage("web", support.ImageV2)
 	set := s.WaitFor("web", "one Pod is updated", isUpdated(1))

@@ -41,8 +41,8 @@ func TestARolloutTellsHowFarItIsAndStallsAtItsDeadline(t *testing.T) {
 	set := s.WaitFor("web", "Ready says it in one line", tells)
 	assert.True(t, progresses(corev1.ConditionTrue, "CloneSetUpdated")(set))
 	assert.False(t, isStalled(set))
-	set = s.WaitFor("web", "the deadline passes", isStalled)
-	assert.True(t, progresses(corev1.ConditionFalse, "ProgressDeadlineExceeded")(set))
+	s.WaitFor("web", "the deadline passes", isStalled)
+	s.WaitFor("web", "and the published condition says so", progresses(corev1.ConditionFalse, "ProgressDeadlineExceeded"))
 	s.WaitFor("web", "the line stays", func(set *kruisev1beta1.CloneSet) bool { return tells(set) && isStalled(set) })
 
 	s.SetImage("web", support.ImageV2)

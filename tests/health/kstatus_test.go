@@ -100,7 +100,7 @@ func TestKstatusAgrees(t *testing.T) {
 	})
 	t.Run("a pause is told in the conditions that Argo CD reads", func(t *testing.T) {
 		s := support.Begin(t)
-		s.Create(support.MakeCloneSet("web").Paused().Obj())
+		s.Create(support.MakeCloneSet("web").Paused().Deadline(600).Obj())
 		becomes(s, "web", status.CurrentStatus)
 		s.SetImage("web", support.ImageV2)
 		set := s.WaitFor("web", "it says that it is paused", func(set *kruisev1beta1.CloneSet) bool {

@@ -62,7 +62,7 @@ func (h *Hands) Perform(ctx context.Context, owner Owner, d plan.Decision) plan.
 	}
 	for _, step := range steps(d.Actions) {
 		if len(outcome.Failures) > 0 {
-			outcome.Deferred = append(outcome.Deferred, step...)
+			outcome.DeferNotBegun("an earlier step has failed", step...)
 			continue
 		}
 		h.performStep(ctx, owner, step, &outcome)
@@ -122,7 +122,7 @@ func (h *Hands) create(ctx context.Context, owner Owner, creations []plan.Action
 		creations = creations[len(batch):]
 		switch {
 		case isRefused:
-			outcome.Deferred = append(outcome.Deferred, batch...)
+			outcome.DeferNotBegun("another creation has just failed", batch...)
 		case h.performBatch(ctx, owner, batch, outcome) > 0:
 			isRefused, size = true, 1
 		case len(batch) == size:
@@ -200,20 +200,20 @@ func (h *Hands) performWhole(ctx context.Context, owner Owner, a plan.Action) []
 	return results
 }
 
-// isThere says that a volume claim need not be created: it was, by a write whose answer was lost, or by somebody else.
+// isThere reports whether an object need not be created, because the plan makes do with the one that exists.
 func isThere(a plan.Action, err error) bool {
-	_, isClaim := a.Object.(*corev1.PersistentVolumeClaim)
-	return isClaim && a.Verb == plan.Create && apierrors.IsAlreadyExists(err)
+	return a.Verb == plan.Create && a.IfExists == plan.ExistsSuffices && apierrors.IsAlreadyExists(err)
 }
 
 // note tells what became of one action.
 func (h *Hands) note(owner Owner, r result, outcome *plan.Outcome) {
-	switch a := r.action; {
+	a, reason := r.action, deferralOf(r.action, r.err)
+	switch {
 	case r.err == nil:
 		outcome.Done = append(outcome.Done, a)
 		h.tell(owner, a.Object, a.Done)
-	case isOvertaken(a, r.err):
-		outcome.Deferred = append(outcome.Deferred, a)
+	case reason != "":
+		outcome.Deferred = append(outcome.Deferred, plan.Deferral{Action: a, Reason: reason, Message: r.err.Error()})
 	default:
 		outcome.Failures = append(outcome.Failures, plan.Failure{Action: a, Err: r.err, Subresource: subresourceOf(r.err)})
 		a.Failed.Message += ": " + r.err.Error()
@@ -221,13 +221,23 @@ func (h *Hands) note(owner Owner, r result, outcome *plan.Outcome) {
 	}
 }
 
-// isOvertaken says that the world moved on since the action was planned, or that it was not begun; the next plan decides anew.
-func isOvertaken(a plan.Action, err error) bool {
-	if apierrors.IsAlreadyExists(err) {
-		_, isPod := a.Object.(*corev1.Pod)
-		return isPod
+// deferralOf says why the next plan has to decide anew, because the world has moved on since the action was planned, or because it was not begun.
+// It is empty for a failure.
+func deferralOf(a plan.Action, err error) plan.DeferralReason {
+	switch {
+	case apierrors.IsAlreadyExists(err) && a.Verb == plan.Create && a.IfExists == plan.ExistsDefers:
+		return plan.NameTaken
+	case apierrors.IsAlreadyExists(err):
+		return ""
+	case apierrors.IsConflict(err):
+		return plan.Superseded
+	case isGone(err):
+		return plan.ObjectGone
+	case errors.Is(err, errNotBegun):
+		return plan.NotBegun
+	default:
+		return ""
 	}
-	return apierrors.IsConflict(err) || isGone(err) || errors.Is(err, errNotBegun)
 }
 
 // isGone says that the object of a write is not there. An API server that does not know the subresource gives the same reason, but names no object, and
@@ -304,7 +314,12 @@ func (h *Hands) perform(ctx context.Context, owner Owner, a plan.Action) error {
 func (h *Hands) delete(ctx context.Context, owner Owner, a plan.Action) error {
 	uid := a.Object.GetUID()
 	h.Inflight.Deleting(owner.GetUID(), uid)
-	err := h.Client.Delete(ctx, bare(a.Object), client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	observed := client.Preconditions{UID: &uid}
+	if a.Locked {
+		version := a.Object.GetResourceVersion()
+		observed.ResourceVersion = &version
+	}
+	err := h.Client.Delete(ctx, bare(a.Object), observed, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	if err != nil {
 		h.Inflight.Gone(uid)
 		return fmt.Errorf("deleting %s: %w", a.Object.GetName(), err)

@@ -106,6 +106,22 @@ func names(actions []plan.Action) []string {
 	return all
 }
 
+func deferred(o plan.Outcome) []string {
+	var all []string
+	for _, d := range o.Deferred {
+		all = append(all, d.Action.Object.GetName())
+	}
+	return all
+}
+
+func reasons(o plan.Outcome) []plan.DeferralReason {
+	var all []plan.DeferralReason
+	for _, d := range o.Deferred {
+		all = append(all, d.Reason)
+	}
+	return all
+}
+
 func failed(o plan.Outcome) []string {
 	var all []string
 	for _, f := range o.Failures {
@@ -130,9 +146,10 @@ func TestPerform(t *testing.T) {
 		"a Pod that cannot be changed does not keep others from coming": isolatesChanges,
 		"the second change is made on what the first one gave":          chainsChanges,
 		"whoever was overtaken is deferred, and nobody is told":         defersOvertaken,
-		"a name that is taken is a failure for anything but a Pod":      reportsTakenNames,
+		"a name that is taken is what the plan says it is":              judgesTakenNames,
+		"a deletion that is locked is not made on anything newer":       locksDeletions,
 		"what comes first keeps its action away when it fails":          putsFirstThingsFirst,
-		"a claim whose name is taken counts as made":                    takesTheClaimThatIsThere,
+		"a claim whose name is taken counts as made where that will do": takesTheClaimThatIsThere,
 		"what comes then is done once its action has succeeded":         goesOnAfterwards,
 		"a failure names the subresource, even one that is not known":   namesSubresources,
 		"a deletion is waited for, and one that failed is not":          waitsForDeletions,
@@ -159,7 +176,7 @@ func startsSlowly(t *testing.T, b *bench) {
 	}})
 	assert.Equal(t, []string{"a", "c"}, names(o.Done))
 	assert.Equal(t, []string{"b"}, failed(o))
-	assert.Equal(t, []string{"d", "e"}, names(o.Deferred))
+	assert.Equal(t, []string{"d", "e"}, deferred(o))
 	told := b.told()
 	require.Len(t, told, 3)
 	assert.Contains(t, told[1], `Warning NotCreated b: creating b: Pod "b" is invalid: spec.containers[0].name`)
@@ -169,7 +186,7 @@ func keepsSteps(t *testing.T, b *bench) {
 	later := create(b.pod("later"))
 	later.Step = 1
 	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{later, create(b.refused("first"))}})
-	assert.Equal(t, []string{"later"}, names(o.Deferred))
+	assert.Equal(t, []string{"later"}, deferred(o))
 	assert.False(t, b.exists(t, "later"))
 
 	o = b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{later, create(b.pod("first"))}})
@@ -200,7 +217,7 @@ func namesSubresources(t *testing.T, b *bench) {
 	gone := b.pod("gone")
 	gone.UID = "1"
 	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{patch(gone, plan.Change{Subresource: "resize", Patch: guaranteed})}})
-	assert.Equal(t, []string{"gone"}, names(o.Deferred))
+	assert.Equal(t, []string{"gone"}, deferred(o))
 }
 
 func chainsChanges(t *testing.T, b *bench) {
@@ -227,18 +244,21 @@ func defersOvertaken(t *testing.T, b *bench) {
 	require.NoError(t, b.Delete(t.Context(), replaced.DeepCopy()))
 	b.existing(t, "replaced")
 	b.existing(t, "taken")
+	taken := create(b.pod("taken"))
+	taken.IfExists = plan.ExistsDefers
 
 	label := plan.Change{Patch: []byte(`{"metadata":{"labels":{"x":"y"}}}`)}
 	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{
-		patch(stale, label), patch(gone, label), patch(replaced, label), {Verb: plan.Delete, Object: replaced}, create(b.pod("taken")),
+		patch(stale, label), patch(gone, label), patch(replaced, label), {Verb: plan.Delete, Object: replaced}, taken,
 	}})
-	assert.Equal(t, []string{"stale", "gone", "replaced", "replaced", "taken"}, names(o.Deferred))
+	assert.Equal(t, []string{"stale", "gone", "replaced", "replaced", "taken"}, deferred(o))
+	assert.Equal(t, []plan.DeferralReason{plan.Superseded, plan.ObjectGone, plan.Superseded, plan.Superseded, plan.NameTaken}, reasons(o))
 	assert.Empty(t, o.Failures)
 	assert.Empty(t, b.told())
 	assert.True(t, b.exists(t, "replaced"), "another Pod of that name is left alone")
 }
 
-func reportsTakenNames(t *testing.T, b *bench) {
+func judgesTakenNames(t *testing.T, b *bench) {
 	revision := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: b.owner.Namespace, Name: "web-1"}, Revision: 1}
 	revision.Data.Raw = []byte(`{}`)
 	require.NoError(t, b.Create(t.Context(), revision.DeepCopy()))
@@ -247,6 +267,24 @@ func reportsTakenNames(t *testing.T, b *bench) {
 	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{a}})
 	require.NotNil(t, o.FailureOf(plan.PhaseRevision))
 	assert.True(t, apierrors.IsAlreadyExists(o.FailureOf(plan.PhaseRevision).Err))
+
+	b.existing(t, "web-0")
+	o = b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{create(b.pod("web-0"))}})
+	assert.Equal(t, []string{"web-0"}, failed(o), "a Pod with a name that cannot be another is told of")
+}
+
+func locksDeletions(t *testing.T, b *bench) {
+	observed := b.existing(t, "a")
+	newer := observed.DeepCopy()
+	newer.Labels = map[string]string{"hook": "wait"}
+	require.NoError(t, b.Update(t.Context(), newer))
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{{Verb: plan.Delete, Object: observed, Locked: true}}})
+	assert.Equal(t, []plan.DeferralReason{plan.Superseded}, reasons(o))
+	assert.True(t, b.exists(t, "a"))
+	assert.Equal(t, inflight.Current, b.hands.Inflight.State(b.owner.UID), "nothing is waited for")
+
+	o = b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{{Verb: plan.Delete, Object: newer, Locked: true}}})
+	assert.Equal(t, []string{"a"}, names(o.Done))
 }
 
 func (b *bench) claim(name string) *corev1.PersistentVolumeClaim {
@@ -268,7 +306,7 @@ func putsFirstThingsFirst(t *testing.T, b *bench) {
 	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{good, bad, create(b.pod("beside")), create(b.pod("later"))}})
 	assert.Equal(t, []string{"data-good", "logs-good", "good", "beside"}, names(o.Done))
 	assert.Equal(t, []string{"data-bad"}, failed(o))
-	assert.Equal(t, []string{"logs-bad", "bad", "later"}, names(o.Deferred), "the batches are 1, 2 and 1: the second has a failure")
+	assert.Equal(t, []string{"logs-bad", "bad", "later"}, deferred(o), "the batches are 1, 2 and 1: the second has a failure")
 	assert.False(t, b.exists(t, "bad"))
 	told := b.told()
 	require.Len(t, told, 5)
@@ -278,8 +316,10 @@ func putsFirstThingsFirst(t *testing.T, b *bench) {
 func takesTheClaimThatIsThere(t *testing.T, b *bench) {
 	require.NoError(t, b.Create(t.Context(), b.claim("data-a")))
 	a := create(b.pod("a"))
-	a.First = []plan.Action{create(b.claim("data-a"))}
-	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{a, create(b.claim("data-a"))}})
+	claim := create(b.claim("data-a"))
+	claim.IfExists = plan.ExistsSuffices
+	a.First = []plan.Action{claim}
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{a, claim}})
 	assert.Equal(t, []string{"a"}, names(o.Done))
 	assert.Empty(t, o.Failures)
 	assert.Empty(t, o.Deferred)
@@ -295,13 +335,13 @@ func goesOnAfterwards(t *testing.T, b *bench) {
 	other.UID = "another"
 	then := []plan.Action{{Verb: plan.Delete, Object: gone}, {Verb: plan.Delete, Object: claim}}
 	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{{Verb: plan.Delete, Object: other, Then: then}}})
-	assert.Equal(t, []string{"a", "logs-a", "data-a"}, names(o.Deferred))
+	assert.Equal(t, []string{"a", "logs-a", "data-a"}, deferred(o))
 	require.NoError(t, b.Get(t.Context(), client.ObjectKeyFromObject(claim), claim))
 	assert.Nil(t, claim.DeletionTimestamp, "the Pod is there, and so is its claim")
 
 	o = b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{{Verb: plan.Delete, Object: pod, Then: then}}})
 	assert.Equal(t, []string{"a", "data-a"}, names(o.Done), "each is tried, whatever becomes of the others")
-	assert.Equal(t, []string{"logs-a"}, names(o.Deferred))
+	assert.Equal(t, []string{"logs-a"}, deferred(o))
 }
 
 func waitsForDeletions(t *testing.T, b *bench) {

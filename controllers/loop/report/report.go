@@ -123,8 +123,13 @@ func statusOf(object client.Object) (map[string]any, error) {
 	return status, nil
 }
 
-// deferredIn is when actions that were overtaken are planned again, should no event come first.
-const deferredIn = 100 * time.Millisecond
+const (
+	// deferredIn is when actions that were overtaken are planned again, should no event come first.
+	deferredIn = 100 * time.Millisecond
+	// takenIn is when a creation is planned again whose name is taken. Where the object is our own, the event of the cache comes first; where it
+	// is not, it may stay for ever.
+	takenIn = 5 * time.Second
+)
 
 // Result merges what a pass left to do: failed writes are returned as an error, which is retried with back-off; else the earliest time to
 // look again counts. unreported is when the status has to be written; zero when it has been.
@@ -141,8 +146,13 @@ func Result(ctx context.Context, d plan.Decision, o plan.Outcome, unreported tim
 		return ctrl.Result{}, errors.Join(failures...)
 	}
 	after := earliest(d.Wake.After, unreported)
-	if len(o.Deferred) > 0 {
-		after = earliest(after, deferredIn)
+	for _, deferral := range o.Deferred {
+		if deferral.Reason != plan.NameTaken {
+			after = earliest(after, deferredIn)
+			continue
+		}
+		after = earliest(after, takenIn)
+		logger.V(1).Info("leaving a creation to the next plan", "reason", deferral.Reason, "object", deferral.Action.Object.GetName(), "because", deferral.Message)
 	}
 	return ctrl.Result{RequeueAfter: after}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/keelson/keelson/controllers/loop/report"
 	"github.com/keelson/keelson/controllers/plan"
@@ -28,10 +29,17 @@ func TestResult(t *testing.T) {
 			decision: plan.Decision{Wake: plan.Wake{After: time.Minute}}, want: time.Minute,
 		},
 		"what was overtaken is planned again soon": {
-			decision: plan.Decision{Wake: plan.Wake{After: time.Minute}}, outcome: plan.Outcome{Deferred: make([]plan.Action, 1)}, want: 100 * time.Millisecond,
+			decision: plan.Decision{Wake: plan.Wake{After: time.Minute}}, outcome: plan.Outcome{Deferred: make([]plan.Deferral, 1)}, want: 100 * time.Millisecond,
+		},
+		"a name that is taken is tried again, but not ten times a second": {
+			outcome: plan.Outcome{Deferred: []plan.Deferral{{Reason: plan.NameTaken, Action: plan.Action{Object: &corev1.Pod{}}}}}, want: 5 * time.Second,
+		},
+		"whatever else was overtaken does not wait for a name": {
+			outcome: plan.Outcome{Deferred: []plan.Deferral{{Reason: plan.NameTaken, Action: plan.Action{Object: &corev1.Pod{}}}, {Reason: plan.Superseded}}},
+			want:    100 * time.Millisecond,
 		},
 		"a wake that comes sooner wins": {
-			decision: plan.Decision{Wake: plan.Wake{After: time.Millisecond}}, outcome: plan.Outcome{Deferred: make([]plan.Action, 1)}, want: time.Millisecond,
+			decision: plan.Decision{Wake: plan.Wake{After: time.Millisecond}}, outcome: plan.Outcome{Deferred: make([]plan.Deferral, 1)}, want: time.Millisecond,
 		},
 		"a status that waits is written in time": {
 			decision: plan.Decision{Wake: plan.Wake{After: time.Minute}}, unreported: time.Second, want: time.Second,

@@ -25,7 +25,7 @@ type Clock struct {
 // COMPAT: not scheduled, pending, unavailable and not ready Pods go first, then a low deletion cost, a crowded place, a recent
 // readiness, many restarts and a recent creation.
 func ForDelete(all []*pods.Facts, spread Spread, clock Clock) {
-	line := lineUp(all, clock)
+	line := lineUp(all, func(f *pods.Facts) int { return healthForDelete(f, clock) })
 	for i := range line {
 		line[i].cost, line[i].crowd = all[i].DeletionCost, spread.Rank(all[i])
 	}
@@ -41,9 +41,9 @@ type Strategy struct {
 // ForUpdate puts the Pods to update into their order and returns them: the least healthy ones first, unless the user's strategy says otherwise.
 // Those that wait in PreparingUpdate come before all others, because their update has begun. All are the Pods of the workload, those to
 // update among them.
-// COMPAT: unlike in a deletion, neither the deletion cost nor the place matters.
-func ForUpdate(candidates, all []*pods.Facts, s Strategy, clock Clock) []*pods.Facts {
-	sortLine(lineUp(candidates, clock), candidates)
+// COMPAT: unlike in a deletion, neither the deletion cost nor the place matters, nor whether a ready Pod is available.
+func ForUpdate(candidates, all []*pods.Facts, s Strategy) []*pods.Facts {
+	sortLine(lineUp(candidates, health), candidates)
 	Prioritize(candidates, s.Priority)
 	candidates = Scatter(candidates, all, s.Scatter)
 	slices.SortStableFunc(candidates, func(a, b *pods.Facts) int {
@@ -65,10 +65,10 @@ type place struct {
 	*pods.Facts
 }
 
-func lineUp(all []*pods.Facts, clock Clock) []place {
+func lineUp(all []*pods.Facts, health func(*pods.Facts) int) []place {
 	line := make([]place, len(all))
 	for i, f := range all {
-		p := place{health: health(f, clock), restarts: f.Restarts, created: f.Pod.CreationTimestamp.Unix(), Facts: f}
+		p := place{health: health(f), restarts: f.Restarts, created: f.Pod.CreationTimestamp.Unix(), Facts: f}
 		if f.Ready {
 			p.since = f.ReadySince.UnixNano()
 		}
@@ -107,19 +107,27 @@ func sortLine(line []place, into []*pods.Facts) {
 	}
 }
 
-// health ranks a Pod by what is worse first: no node, then a phase before Running, then not available, then not ready. For example a running Pod with a node
-// that is ready and not available yet has ((3 + 2)*2 + 0)*2 + 1 = 21, and one without a node at most 11.
-func health(f *pods.Facts, clock Clock) int {
+// health ranks a Pod by what is worse first: no node, then a phase before Running, then not ready. For example a running Pod with a node that is ready has
+// (3 + 2)*2 + 1 = 11, and one without a node at most 5.
+func health(f *pods.Facts) int {
 	h := phaseRank(f)
 	if f.Scheduled {
 		h += 3
 	}
 	h *= 2
-	if f.IsAvailable(clock.MinReadySeconds, clock.Now) {
+	if f.IsReady() {
 		h++
 	}
-	h *= 2
-	if f.Ready {
+	return h
+}
+
+// healthForDelete puts, among Pods of one phase, those that are not available before those that are, and the less healthy first among either. For example a
+// running Pod with a node that is ready and not available yet has 3*(3 + 2) + 1 = 16, and one that is available 17.
+func healthForDelete(f *pods.Facts, clock Clock) int {
+	h := health(f)
+	// Who is available is ready: the three ranks of a phase are not ready, ready, and available.
+	h = 3*(h/2) + h%2
+	if f.IsAvailable(clock.MinReadySeconds, clock.Now) {
 		h++
 	}
 	return h

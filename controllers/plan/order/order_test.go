@@ -59,13 +59,16 @@ func labelled(key, value string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Labels[key] = value }
 }
 
-func notReady(p *corev1.Pod)    { p.Status.Conditions[0].Status = corev1.ConditionFalse }
-func pending(p *corev1.Pod)     { p.Status.Phase = corev1.PodPending; notReady(p) }
-func unassigned(p *corev1.Pod)  { p.Spec.NodeName = ""; pending(p) }
-func unknown(p *corev1.Pod)     { p.Status.Phase = corev1.PodUnknown; notReady(p) }
-func restarted(p *corev1.Pod)   { p.Status.ContainerStatuses[0].RestartCount = 3 }
-func young(p *corev1.Pod)       { p.CreationTimestamp = metav1.NewTime(now.Add(-time.Minute)) }
-func onOneNode(p *corev1.Pod)   { p.Spec.NodeName = "crowded" }
+func notReady(p *corev1.Pod)   { p.Status.Conditions[0].Status = corev1.ConditionFalse }
+func pending(p *corev1.Pod)    { p.Status.Phase = corev1.PodPending; notReady(p) }
+func unassigned(p *corev1.Pod) { p.Spec.NodeName = ""; pending(p) }
+func unknown(p *corev1.Pod)    { p.Status.Phase = corev1.PodUnknown; notReady(p) }
+func restarted(p *corev1.Pod)  { p.Status.ContainerStatuses[0].RestartCount = 3 }
+func young(p *corev1.Pod)      { p.CreationTimestamp = metav1.NewTime(now.Add(-time.Minute)) }
+func onOneNode(p *corev1.Pod)  { p.Spec.NodeName = "crowded" }
+func waitsToBeTakenIn(p *corev1.Pod) {
+	p.Labels["lifecycle.apps.kruise.io/state"] = "Updated"
+}
 func wantsUpdate(p *corev1.Pod) { p.Labels["lifecycle.apps.kruise.io/state"] = "PreparingUpdate" }
 
 func TestForDelete(t *testing.T) {
@@ -79,6 +82,10 @@ func TestForDelete(t *testing.T) {
 				serving("pending", pending), serving("unassigned", unassigned),
 			},
 			want: []string{"unassigned", "pending", "unknown", "not-ready", "not-available", "serves"},
+		},
+		"a ready Pod that waits to be taken in is not available": {
+			pods: []*pods.Facts{serving("new", readyFor(10*time.Minute)), serving("waits", waitsToBeTakenIn), serving("broken", notReady)},
+			want: []string{"broken", "waits", "new"},
 		},
 		"a low cost goes before a high one": {
 			pods: []*pods.Facts{serving("dear", cost("10")), serving("free"), serving("cheap", cost("-10"))},
@@ -133,6 +140,10 @@ func TestForUpdate(t *testing.T) {
 			candidates: []*pods.Facts{serving("a", cost("10")), serving("b", onOneNode), serving("c", onOneNode), serving("d", cost("-10"))},
 			want:       []string{"a", "b", "c", "d"},
 		},
+		"a ready Pod that waits to be taken in has no precedence": {
+			candidates: []*pods.Facts{serving("waits", waitsToBeTakenIn), serving("new", readyFor(10*time.Minute)), serving("broken", notReady)},
+			want:       []string{"broken", "new", "waits"},
+		},
 		"the user's priorities go before health": {
 			candidates: []*pods.Facts{serving("broken", notReady), serving("serves"), serving("canary", tier("front")), serving("broken-canary", tier("front"), notReady)},
 			strategy:   order.Strategy{Priority: weights(weight(5, "tier", "front"))},
@@ -158,7 +169,7 @@ func TestForUpdate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := slices.Clone(tc.candidates)
-			got := order.ForUpdate(tc.candidates, all, tc.strategy, order.Clock{MinReadySeconds: 60, Now: now})
+			got := order.ForUpdate(tc.candidates, all, tc.strategy)
 			assert.Equal(t, tc.want, names(got))
 		})
 	}

@@ -42,10 +42,10 @@ func FuzzRead(f *testing.F) {
 			assert.NotEmpty(t, broken.Problem)
 			assert.Contains(t, pod.Annotations, broken.Key, "only what is there can be broken")
 		}
-		if facts.IsReady() {
+		if facts.IsServing() {
 			assert.Empty(t, facts.Problem())
 		} else {
-			assert.NotEmpty(t, facts.Problem(), "a Pod that is not ready has a reason")
+			assert.NotEmpty(t, facts.Problem(), "a Pod that does not serve has a reason")
 		}
 		_ = facts.IsAvailable(10, time.Unix(0, 0))
 		holds(t, pod)

@@ -61,6 +61,30 @@ func TestAvailability(t *testing.T) {
 	assert.Equal(t, 20*time.Second, pods.Read(ready()).AvailableIn(30, now))
 }
 
+func TestReadinessIsTheSameInEveryStateOfALife(t *testing.T) {
+	for name, tc := range map[string]struct {
+		pod                    *corev1.Pod
+		wantReady, wantServing bool
+	}{
+		"a ready Pod serves":                          {pod: ready(), wantReady: true, wantServing: true},
+		"in state Normal, too":                        {pod: ready(state(pub.LifecycleStateNormal)), wantReady: true, wantServing: true},
+		"while it is new it is ready":                 {pod: ready(state(pub.LifecycleStatePreparingNormal)), wantReady: true},
+		"while it waits for its update, too":          {pod: ready(state(pub.LifecycleStatePreparingUpdate)), wantReady: true},
+		"while it waits to be taken in, too":          {pod: ready(state(pub.LifecycleStateUpdated)), wantReady: true},
+		"while it waits for its deletion, too":        {pod: ready(state(pub.LifecycleStatePreparingDelete)), wantReady: true},
+		"drained it is neither":                       {pod: ready(func(p *corev1.Pod) { p.Status.Conditions[1].Status = corev1.ConditionFalse })},
+		"without the condition Ready it is neither":   {pod: ready(func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse })},
+		"in another phase than Running it is neither": {pod: ready(func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending })},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := pods.Read(tc.pod)
+			assert.Equal(t, tc.wantReady, f.IsReady())
+			assert.Equal(t, tc.wantServing, f.IsServing())
+			assert.Equal(t, tc.wantServing, f.Problem() == "", "who does not serve has a reason")
+		})
+	}
+}
+
 func TestAnnotationsThatCannotBeReadAreTold(t *testing.T) {
 	f := pods.Read(ready(func(p *corev1.Pod) {
 		p.Annotations[pub.InPlaceUpdateStateKey] = "{"

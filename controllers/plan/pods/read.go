@@ -120,22 +120,24 @@ func (f *Facts) IsActive() bool { return !f.Terminating && !f.Ended }
 // IsPreparingDelete says that the Pod waits for the release of its preDelete hook.
 func (f *Facts) IsPreparingDelete() bool { return f.State == pub.LifecycleStatePreparingDelete }
 
-// IsReady says that the Pod runs, is Ready and is not being updated.
-// COMPAT: a Pod in any state but Normal is not ready for its workload.
+// IsReady reports whether the Pod runs, is Ready and is not drained for an update in place.
+// COMPAT: the state of its life does not matter, so that a Pod which waits for a hook counts as ready.
 func (f *Facts) IsReady() bool {
-	if f.State != "" && f.State != pub.LifecycleStateNormal {
-		return false
-	}
 	return f.Running && f.Ready && (f.InPlaceReady == "" || f.InPlaceReady == corev1.ConditionTrue)
 }
 
-// IsAvailable says that the Pod has been ready for minReadySeconds.
-func (f *Facts) IsAvailable(minReadySeconds int32, now time.Time) bool {
-	return f.IsReady() && f.AvailableIn(minReadySeconds, now) <= 0
+// IsServing reports whether the Pod is ready and in the state Normal: then it is available after minReadySeconds.
+func (f *Facts) IsServing() bool {
+	return (f.State == "" || f.State == pub.LifecycleStateNormal) && f.IsReady()
 }
 
-// AvailableIn is how long a ready Pod has to stay ready until it is available; zero or less when it is. It says nothing of a Pod that
-// is not ready.
+// IsAvailable reports whether the Pod has been serving for minReadySeconds.
+func (f *Facts) IsAvailable(minReadySeconds int32, now time.Time) bool {
+	return f.IsServing() && f.AvailableIn(minReadySeconds, now) <= 0
+}
+
+// AvailableIn is how long a Pod that serves has to go on until it is available; zero or less when it is. It says nothing of a Pod that
+// does not serve.
 func (f *Facts) AvailableIn(minReadySeconds int32, now time.Time) time.Duration {
 	if minReadySeconds <= 0 {
 		return 0
@@ -143,10 +145,10 @@ func (f *Facts) AvailableIn(minReadySeconds int32, now time.Time) time.Duration 
 	return f.ReadySince.Add(time.Duration(minReadySeconds) * time.Second).Sub(now)
 }
 
-// Problem is why the Pod is not ready, in a word or two: a container's waiting reason, an unschedulable Pod, a resize that the node cannot make, or its
-// phase. It is empty for a ready Pod.
+// Problem is why the Pod does not serve, in a word or two: a container's waiting reason, an unschedulable Pod, a resize that the node cannot make, the state
+// of its life, or its phase. It is empty for a Pod that serves.
 func (f *Facts) Problem() string {
-	if f.IsReady() {
+	if f.IsServing() {
 		return ""
 	}
 	if reason := f.waitingReason(); reason != "" {

@@ -52,7 +52,7 @@ func (w *World) deleteClaim(a plan.Action) error {
 	if old == nil {
 		return apierrors.NewNotFound(resourceOf(a.Object), a.Object.GetName())
 	}
-	if old.UID != a.Object.GetUID() {
+	if old.UID != a.Object.GetUID() || isLockedOut(a, old) {
 		return errorFor(Conflict, a.Object)
 	}
 	w.endClaim(old)

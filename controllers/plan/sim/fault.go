@@ -94,19 +94,23 @@ func resourceOf(object plan.Object) schema.GroupResource {
 	}
 }
 
-// isThere says that a volume claim need not be created, as the hands judge it.
+// isThere reports whether an object need not be created, as the hands judge it.
 func isThere(a plan.Action, err error) bool {
-	_, isClaim := a.Object.(*corev1.PersistentVolumeClaim)
-	return isClaim && a.Verb == plan.Create && apierrors.IsAlreadyExists(err)
+	return a.Verb == plan.Create && a.IfExists == plan.ExistsSuffices && apierrors.IsAlreadyExists(err)
 }
 
-// isOvertaken says that a write failed because the world moved on, as the hands judge it.
-func isOvertaken(a plan.Action, err error) bool {
-	if apierrors.IsAlreadyExists(err) {
-		_, isPod := a.Object.(*corev1.Pod)
-		return isPod
+// deferralOf says why a write that did not succeed is left to the next plan, as the hands judge it; empty for a failure.
+func deferralOf(a plan.Action, err error) plan.DeferralReason {
+	switch {
+	case apierrors.IsAlreadyExists(err) && a.Verb == plan.Create && a.IfExists == plan.ExistsDefers:
+		return plan.NameTaken
+	case apierrors.IsConflict(err):
+		return plan.Superseded
+	case apierrors.IsNotFound(err):
+		return plan.ObjectGone
+	default:
+		return ""
 	}
-	return apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 }
 
 // shuffled is the order in which concurrent actions happen to be performed.

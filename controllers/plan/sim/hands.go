@@ -34,7 +34,7 @@ func (w *World) Perform(d plan.Decision) (plan.Outcome, error) {
 	var outcome plan.Outcome
 	for _, step := range bySteps(d.Actions) {
 		if len(outcome.Failures) > 0 {
-			outcome.Deferred = append(outcome.Deferred, step...)
+			outcome.DeferNotBegun("an earlier step has failed", step...)
 			continue
 		}
 		if err := w.performStep(step, &outcome); err != nil {
@@ -75,7 +75,7 @@ func (w *World) performStep(step []plan.Action, outcome *plan.Outcome) error {
 		batch := creations[:n]
 		creations = creations[n:]
 		if isRefused {
-			outcome.Deferred = append(outcome.Deferred, batch...)
+			outcome.DeferNotBegun("another creation has just failed", batch...)
 			continue
 		}
 		failed, err := w.performBatch(batch, outcome)
@@ -102,6 +102,8 @@ func (w *World) performBatch(batch []plan.Action, outcome *plan.Outcome) (int, e
 	return failed, nil
 }
 
+const whatComesFirst = "what comes first did not succeed"
+
 // performWhole performs an action: what comes first until something fails, the action itself, and all that comes then. The error says that the
 // controllers were killed on the way.
 func (w *World) performWhole(a plan.Action, outcome *plan.Outcome) error {
@@ -110,13 +112,13 @@ func (w *World) performWhole(a plan.Action, outcome *plan.Outcome) error {
 		case err != nil:
 			return err
 		case !isDone:
-			outcome.Deferred = append(append(outcome.Deferred, a.First[i+1:]...), a)
+			outcome.DeferNotBegun(whatComesFirst, append(slices.Clone(a.First[i+1:]), a)...)
 			return nil
 		}
 	}
 	isDone, err := w.performNoted(a, outcome)
 	if err != nil || !isDone {
-		outcome.Deferred = append(outcome.Deferred, a.Then...)
+		outcome.DeferNotBegun(whatComesFirst, a.Then...)
 		return err
 	}
 	for _, then := range a.Then {
@@ -129,8 +131,9 @@ func (w *World) performWhole(a plan.Action, outcome *plan.Outcome) error {
 
 // performNoted performs one action, notes what became of it, and says whether it is done.
 func (w *World) performNoted(a plan.Action, outcome *plan.Outcome) (bool, error) {
-	name := w.Shorten(a.Object.GetName())
-	switch err := w.perform(a); {
+	name, err := w.Shorten(a.Object.GetName()), w.perform(a)
+	reason := deferralOf(a, err)
+	switch {
 	case errors.Is(err, errKilled):
 		w.tell("controllers", "are killed before they %s %s", a.Verb, name)
 		w.useClaimed()
@@ -140,9 +143,9 @@ func (w *World) performNoted(a plan.Action, outcome *plan.Outcome) (bool, error)
 	case err == nil:
 		outcome.Done = append(outcome.Done, a)
 		return true, nil
-	case isOvertaken(a, err):
+	case reason != "":
 		w.tell("controllers", "are overtaken as they %s %s: %s", a.Verb, name, w.Shorten(err.Error()))
-		outcome.Deferred = append(outcome.Deferred, a)
+		outcome.Deferred = append(outcome.Deferred, plan.Deferral{Action: a, Reason: reason, Message: err.Error()})
 	default:
 		w.tell("controllers", "fail to %s %s: %s", a.Verb, name, w.Shorten(err.Error()))
 		failure := plan.Failure{Action: a, Err: err}

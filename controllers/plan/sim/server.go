@@ -52,7 +52,7 @@ func (w *World) create(a plan.Action) error {
 	return nil
 }
 
-// delete deletes an object that still has the UID that was observed.
+// delete deletes an object that still has the UID that was observed, and its version where the action is locked.
 func (w *World) delete(a plan.Action) error {
 	name, uid := a.Object.GetName(), a.Object.GetUID()
 	before := w.Pods()
@@ -62,7 +62,7 @@ func (w *World) delete(a plan.Action) error {
 		if old == nil {
 			return apierrors.NewNotFound(resourceOf(object), name)
 		}
-		if old.UID != uid {
+		if old.UID != uid || isLockedOut(a, old) {
 			return errorFor(Conflict, object)
 		}
 		w.terminate(old)
@@ -73,7 +73,7 @@ func (w *World) delete(a plan.Action) error {
 		if old == nil {
 			return apierrors.NewNotFound(resourceOf(object), name)
 		}
-		if old.UID != uid {
+		if old.UID != uid || isLockedOut(a, old) {
 			return errorFor(Conflict, object)
 		}
 		delete(w.revisions, name)
@@ -85,6 +85,11 @@ func (w *World) delete(a plan.Action) error {
 		return fmt.Errorf("deleting %s: the world has no place for a %T", name, object)
 	}
 	return nil
+}
+
+// isLockedOut reports whether a deletion asks for another version than there is.
+func isLockedOut(a plan.Action, old plan.Object) bool {
+	return a.Locked && old.GetResourceVersion() != a.Object.GetResourceVersion()
 }
 
 // patch makes one write of an action on the version that the controllers know, and returns the version that it gave.

@@ -24,6 +24,14 @@ func perform(t *testing.T, w *sim.World, actions ...plan.Action) plan.Outcome {
 	return outcome
 }
 
+func reasons(o plan.Outcome) []plan.DeferralReason {
+	var all []plan.DeferralReason
+	for _, d := range o.Deferred {
+		all = append(all, d.Reason)
+	}
+	return all
+}
+
 func TestHands(t *testing.T) {
 	t.Run("creations go in batches of 1, 2, 4 and the first failing batch defers the rest", func(t *testing.T) {
 		w := sim.NewWorld()
@@ -52,9 +60,25 @@ func TestHands(t *testing.T) {
 		play.Edit("toy-a", func(p *corev1.Pod) { p.Labels["new"] = "yes" })
 		play.DeletePod("toy-b")
 		require.True(t, play.Take("kubelet remove toy-b"))
-		outcome := perform(t, play.World,
-			patch(old, `{"metadata":{"labels":{"x":"y"}}}`), remove(gone), create(makePod("toy-a", "app:v1")))
-		assert.Len(t, outcome.Deferred, 3)
+		taken := create(makePod("toy-a", "app:v1"))
+		taken.IfExists = plan.ExistsDefers
+		outcome := perform(t, play.World, patch(old, `{"metadata":{"labels":{"x":"y"}}}`), remove(gone), taken)
+		assert.Equal(t, []plan.DeferralReason{plan.Superseded, plan.ObjectGone, plan.NameTaken}, reasons(outcome))
+	})
+	t.Run("a name that is taken is a failure unless the plan says otherwise", func(t *testing.T) {
+		play, _ := running(t, 1)
+		outcome := perform(t, play.World, create(makePod("toy-a", "app:v1")))
+		assert.Len(t, outcome.Failures, 1)
+	})
+	t.Run("a deletion that is locked is not made on anything newer", func(t *testing.T) {
+		play, _ := running(t, 1)
+		a := remove(play.Pod("toy-a"))
+		a.Locked = true
+		play.Edit("toy-a", func(p *corev1.Pod) { p.Labels["hook"] = "wait" })
+		assert.Equal(t, []plan.DeferralReason{plan.Superseded}, reasons(perform(t, play.World, a)))
+		assert.Nil(t, play.Pod("toy-a").DeletionTimestamp)
+		a.Object = play.Pod("toy-a")
+		assert.Len(t, perform(t, play.World, a).Done, 1)
 	})
 	t.Run("a Pod of the same name with another UID is not deleted", func(t *testing.T) {
 		play, _ := running(t, 1)
@@ -198,11 +222,11 @@ func TestClaims(t *testing.T) {
 	t.Run("a claim that is refused keeps its Pod away", func(t *testing.T) {
 		w := sim.NewWorld()
 		a := create(withClaim(makePod("toy-x", "app:v1")))
-		a.First = []plan.Action{{Verb: plan.Create, Object: makeClaim("data-toy-x")}}
+		a.First = []plan.Action{{Verb: plan.Create, Object: makeClaim("data-toy-x"), IfExists: plan.ExistsSuffices}}
 		w.Inject(sim.Refusal)
 		outcome := perform(t, w, a)
 		assert.Len(t, outcome.Failures, 1)
-		assert.Equal(t, []plan.Action{a}, outcome.Deferred)
+		assert.Equal(t, []plan.Deferral{{Action: a, Reason: plan.NotBegun, Message: "what comes first did not succeed"}}, outcome.Deferred)
 		w.Inject(sim.LostAnswer)
 		assert.Len(t, perform(t, w, a).Failures, 1)
 		assert.Len(t, perform(t, w, a).Done, 1, "a claim that is there counts as made")
