@@ -28,6 +28,12 @@ func faultCommands() []*cobra.Command {
 			},
 		},
 		{
+			Use: "restart-containerd NODE", Short: "Kill the containerd of a node, such as 2, without warning, and start it again", Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return ours(args[0], func(node int) error { return host.RestartContainerd(cmd.Context(), node) })
+			},
+		},
+		{
 			Use: "kill PROGRAM", Short: "Send SIGKILL to each container that runs a program, such as controllers", Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error {
 				return ours("0", func(int) error {

@@ -71,7 +71,7 @@ func TestRequestsChangeWithoutARestart(t *testing.T) {
 	s.WaitFor("web", "both Pods are resized", isUpdated(2))
 	requireResized(t, before, s.Pods(web), 0, "30m")
 	assert.Equal(t, 2, witness.Least(), "a Pod that does not restart serves on")
-	assert.True(t, s.HasEvent("web", "SuccessfulUpdatePodInPlace", ""))
+	s.AwaitEvent("web", "SuccessfulUpdatePodInPlace", "")
 }
 
 func TestAContainerThatAsksForItRestarts(t *testing.T) {
@@ -132,7 +132,7 @@ func TestAResizeThatWaitsForRoomIsToldAndMade(t *testing.T) {
 		c := support.Condition(set, kruisev1beta1.CloneSetConditionReconciling)
 		return c != nil && c.Status == corev1.ConditionTrue && c.Reason == "ResizeDeferred" && strings.Contains(c.Message, "(Deferred)")
 	})
-	s.Eventually("an event tells of it", func() bool { return s.HasEvent("web", "ResizeDeferred", "the node cannot give Pod web-") })
+	s.AwaitEvent("web", "ResizeDeferred", "the node cannot give Pod web-")
 	s.Scale(neighbour, 0)
 	s.WaitFor("web", "the Pod is resized as soon as there is room", isUpdated(1))
 	requireResized(t, before, s.Pods(web), 0, most)
@@ -162,7 +162,5 @@ func TestAnotherQoSClassNeedsNewPods(t *testing.T) {
 	for name := range s.Pods(web) {
 		assert.NotContains(t, before, name)
 	}
-	s.Eventually("an event tells why", func() bool {
-		return s.HasEvent("web", "InPlaceUpdateImpossible", "spec.template.spec.containers[0].resources.limits")
-	})
+	s.AwaitEvent("web", "InPlaceUpdateImpossible", "spec.template.spec.containers[0].resources.limits")
 }

@@ -108,15 +108,32 @@ func runCluster(ctx context.Context, args ...string) ([]byte, error) {
 
 // RestartAPIServer kills the API server without warning and starts it again.
 func RestartAPIServer(ctx context.Context) error {
+	if err := mustBeDeclared("restarting the API server"); err != nil {
+		return err
+	}
 	_, err := runCluster(ctx, "restart-apiserver")
 	return err
 }
 
 // StopKubelet kills the kubelet of a node, such as node2, without warning, and StartKubelet starts it again.
-func StopKubelet(ctx context.Context, node string) error { return kubelet(ctx, "stop", node) }
+func StopKubelet(ctx context.Context, node string) error {
+	if err := mustBeDeclared("stopping a kubelet"); err != nil {
+		return err
+	}
+	return kubelet(ctx, "stop", node)
+}
 
 // StartKubelet starts what StopKubelet has stopped; a kubelet that runs is left alone.
 func StartKubelet(ctx context.Context, node string) error { return kubelet(ctx, "start", node) }
+
+// RestartContainerd kills the containerd of a node without warning and starts it again; its containers run on.
+func RestartContainerd(ctx context.Context, node string) error {
+	if err := mustBeDeclared("killing containerd"); err != nil {
+		return err
+	}
+	_, err := runCluster(ctx, "restart-containerd", strings.TrimPrefix(node, "node"))
+	return err
+}
 
 func kubelet(ctx context.Context, verb, node string) error {
 	_, err := runCluster(ctx, verb+"-kubelet", strings.TrimPrefix(node, "node"))
@@ -125,12 +142,22 @@ func kubelet(ctx context.Context, verb, node string) error {
 
 // Kill sends SIGKILL to each container of the cluster that runs a program, such as controllers.
 func Kill(ctx context.Context, program string) error {
+	if err := mustBeDeclared("killing " + program); err != nil {
+		return err
+	}
 	_, err := runCluster(ctx, "kill", program)
 	return err
 }
 
 // Deploy builds the images and applies an overlay, as a user does with make deploy.
 func Deploy(ctx context.Context, overlay string) error {
+	if err := mustBeDeclared("deploying"); err != nil {
+		return err
+	}
+	return deploy(ctx, overlay)
+}
+
+func deploy(ctx context.Context, overlay string) error {
 	_, err := run(ctx, ".", "make", "--no-print-directory", "deploy", "OVERLAY="+overlay)
 	return err
 }

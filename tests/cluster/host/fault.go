@@ -32,20 +32,40 @@ func StartKubelet(ctx context.Context, number int) error {
 	if err != nil || n.table().IsRunning("kubelet") {
 		return err
 	}
+	return n.enter(ctx, "--kubelet-only")
+}
+
+// RestartContainerd kills the containerd of a node without warning and starts it again. The containers run on.
+func RestartContainerd(ctx context.Context, number int) error {
+	n, err := runningNode(number)
+	if err != nil {
+		return err
+	}
+	return n.enter(ctx, "--containerd-only")
+}
+
+// RerunContainerd starts the containerd of the node anew in whose namespaces it is called.
+func RerunContainerd(number int, state string) error {
+	n := node{number: number, dir: filepath.Join(state, fmt.Sprintf("node%d", number))}
+	return n.table().Restart("containerd", syscall.SIGKILL)
+}
+
+// enter runs this program in the namespaces of the node.
+func (n node) enter(ctx context.Context, part string) error {
 	nsenter, err := exec.LookPath("nsenter")
 	if err != nil {
-		return fmt.Errorf("starting the kubelet of %s: %w", n.name(), err)
+		return fmt.Errorf("entering %s: %w", n.name(), err)
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("starting the kubelet of %s: %w", n.name(), err)
+		return fmt.Errorf("entering %s: %w", n.name(), err)
 	}
 	kubernetes, err := assets.Kubernetes(ctx)
 	if err != nil {
 		return err
 	}
 	_, err = run(ctx, nsenter, fmt.Sprintf("--target=%d", table().PID(n.name())), "--mount", "--net",
-		self, "node", "--kubelet-only", "--number", fmt.Sprint(number), "--state", State, "--kubernetes", kubernetes)
+		self, "node", part, "--number", fmt.Sprint(n.number), "--state", State, "--kubernetes", kubernetes)
 	return err
 }
 
