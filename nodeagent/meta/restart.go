@@ -95,7 +95,7 @@ func (r *restarter) restart(ctx context.Context, task restart) error {
 		}
 		logger := klog.FromContext(ctx).WithValues("pod", task.pod.String(), "container", spec.Name)
 		logger.V(1).Info("Stopping a container whose environment is out of date", "id", task.container.ID)
-		hook, err := stop.Container(ctx, r.worker.runtime, pod, spec, task.container.ID)
+		hook, err := stop.Container(ctx, r.worker.runtime, stop.Target{Pod: pod, Spec: spec, ID: task.container.ID})
 		if hook != nil {
 			logger.Info("The preStop hook failed", "why", hook.Error())
 		}
