@@ -35,7 +35,9 @@ type Target struct {
 }
 
 // HasHook says that a container has something to do before it is stopped.
-func HasHook(spec *corev1.Container) bool { return spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil }
+func HasHook(spec *corev1.Container) bool {
+	return spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil
+}
 
 // Container ends a container of a Pod, and returns when it has ended. What went wrong with its hook does not keep it from being ended, and is returned as
 // the first value.
