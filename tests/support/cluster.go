@@ -113,13 +113,19 @@ func RestartAPIServer(ctx context.Context) error {
 }
 
 // StopKubelet kills the kubelet of a node, such as node2, without warning, and StartKubelet starts it again.
-func StopKubelet(ctx context.Context, node string) error { return kubelet(ctx, "stop", node) }
+func StopKubelet(ctx context.Context, node string) error { return onNode(ctx, "stop-kubelet", node) }
 
 // StartKubelet starts what StopKubelet has stopped; a kubelet that runs is left alone.
-func StartKubelet(ctx context.Context, node string) error { return kubelet(ctx, "start", node) }
+func StartKubelet(ctx context.Context, node string) error { return onNode(ctx, "start-kubelet", node) }
 
-func kubelet(ctx context.Context, verb, node string) error {
-	_, err := runCluster(ctx, verb+"-kubelet", strings.TrimPrefix(node, "node"))
+// StopRuntime kills the container runtime of a node, such as node2, without warning, and StartRuntime starts it again.
+func StopRuntime(ctx context.Context, node string) error { return onNode(ctx, "stop-runtime", node) }
+
+// StartRuntime starts what StopRuntime has stopped; a runtime that runs is left alone.
+func StartRuntime(ctx context.Context, node string) error { return onNode(ctx, "start-runtime", node) }
+
+func onNode(ctx context.Context, fault, node string) error {
+	_, err := runCluster(ctx, fault, strings.TrimPrefix(node, "node"))
 	return err
 }
 
