@@ -128,7 +128,9 @@ func (c *chaos) killControllers() string { return c.killPods("controller-manager
 // killContainerd kills the runtime of a node, which comes back at once; the containers run on.
 func (c *chaos) killContainerd() string {
 	node := c.nodes[c.random.Intn(len(c.nodes))]
-	require.NoError(c, support.RestartContainerd(context.WithoutCancel(c.Context()), node))
+	ctx := context.WithoutCancel(c.Context())
+	require.NoError(c, support.StopRuntime(ctx, node))
+	require.NoError(c, support.StartRuntime(ctx, node))
 	return node
 }
 

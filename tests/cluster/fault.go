@@ -28,9 +28,15 @@ func faultCommands() []*cobra.Command {
 			},
 		},
 		{
-			Use: "restart-containerd NODE", Short: "Kill the containerd of a node, such as 2, without warning, and start it again", Args: cobra.ExactArgs(1),
+			Use: "stop-runtime NODE", Short: "Kill the container runtime of a node without warning", Args: cobra.ExactArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
-				return ours(args[0], func(node int) error { return host.RestartContainerd(cmd.Context(), node) })
+				return ours(args[0], func(node int) error { return host.StopRuntime(cmd.Context(), node) })
+			},
+		},
+		{
+			Use: "start-runtime NODE", Short: "Start the container runtime of a node again", Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return ours(args[0], func(node int) error { return host.StartRuntime(cmd.Context(), node) })
 			},
 		},
 		{

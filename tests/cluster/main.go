@@ -151,23 +151,18 @@ func shopsCommand() *cobra.Command {
 
 func nodeCommand() *cobra.Command {
 	var number int
-	var state, kubernetes string
-	var kubeletOnly, containerdOnly bool
+	var state, kubernetes, only string
 	cmd := &cobra.Command{
 		Use: "node", Short: "Be the first process of a node", Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if kubeletOnly {
-				return host.RunKubelet(number, state, kubernetes)
-			}
-			if containerdOnly {
-				return host.RerunContainerd(number, state)
+			if only != "" {
+				return host.RunOnly(only, number, state, kubernetes)
 			}
 			return host.Run(cmd.Context(), number, state, kubernetes)
 		},
 	}
 	cmd.Flags().IntVar(&number, "number", 0, "which node")
-	cmd.Flags().BoolVar(&kubeletOnly, "kubelet-only", false, "start the kubelet alone, in the namespaces of the node")
-	cmd.Flags().BoolVar(&containerdOnly, "containerd-only", false, "kill and start containerd alone, in the namespaces of the node")
+	cmd.Flags().StringVar(&only, "only", "", "start this program alone, in the namespaces of the node")
 	cmd.Flags().StringVar(&state, "state", "", "the cluster's state folder")
 	cmd.Flags().StringVar(&kubernetes, "kubernetes", "", "the folder of the Kubernetes programs")
 	return cmd

@@ -120,23 +120,25 @@ func StopKubelet(ctx context.Context, node string) error {
 	if err := mustBeDeclared("stopping a kubelet"); err != nil {
 		return err
 	}
-	return kubelet(ctx, "stop", node)
+	return onNode(ctx, "stop-kubelet", node)
 }
 
 // StartKubelet starts what StopKubelet has stopped; a kubelet that runs is left alone.
-func StartKubelet(ctx context.Context, node string) error { return kubelet(ctx, "start", node) }
+func StartKubelet(ctx context.Context, node string) error { return onNode(ctx, "start-kubelet", node) }
 
-// RestartContainerd kills the containerd of a node without warning and starts it again; its containers run on.
-func RestartContainerd(ctx context.Context, node string) error {
-	if err := mustBeDeclared("killing containerd"); err != nil {
+// StopRuntime kills the container runtime of a node, such as node2, without warning, and StartRuntime starts it again.
+func StopRuntime(ctx context.Context, node string) error {
+	if err := mustBeDeclared("stopping a container runtime"); err != nil {
 		return err
 	}
-	_, err := runCluster(ctx, "restart-containerd", strings.TrimPrefix(node, "node"))
-	return err
+	return onNode(ctx, "stop-runtime", node)
 }
 
-func kubelet(ctx context.Context, verb, node string) error {
-	_, err := runCluster(ctx, verb+"-kubelet", strings.TrimPrefix(node, "node"))
+// StartRuntime starts what StopRuntime has stopped; a runtime that runs is left alone.
+func StartRuntime(ctx context.Context, node string) error { return onNode(ctx, "start-runtime", node) }
+
+func onNode(ctx context.Context, fault, node string) error {
+	_, err := runCluster(ctx, fault, strings.TrimPrefix(node, "node"))
 	return err
 }
 
