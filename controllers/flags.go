@@ -38,8 +38,8 @@ type flags struct {
 	logFormat                                 string
 	verbosity                                 int
 
-	policy       plan.Policy
-	derivedGates []string
+	policy    plan.Policy
+	gateNotes []string
 }
 
 func parse(args []string, out io.Writer) (flags, error) {
@@ -116,7 +116,7 @@ func (f *flags) resolveGates(list, dir string) error {
 	if err != nil {
 		return err
 	}
-	f.derivedGates = set.Derived()
+	f.gateNotes = set.Notes()
 	f.policy = plan.Policy{
 		ShortHash:               set.Enabled(gates.CloneSetShortHash),
 		PartitionRollback:       set.Enabled(gates.CloneSetPartitionRollback),

@@ -63,8 +63,8 @@ func run(ctx context.Context, f flags) error {
 			return fmt.Errorf("adding %s: %w", name, err)
 		}
 	}
-	for _, sentence := range f.derivedGates {
-		ctrl.Log.Info("feature gate changed by another", "rule", sentence)
+	for _, sentence := range f.gateNotes {
+		ctrl.Log.Info("feature gates", "note", sentence)
 	}
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running the controllers: %w", err)

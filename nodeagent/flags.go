@@ -34,7 +34,7 @@ type flags struct {
 	// reportsMeta lets the agent report what runs; followsMetadata lets it restart containers for their environment, too.
 	reportsMeta     bool
 	followsMetadata bool
-	derivedGates    []string
+	gateNotes       []string
 }
 
 func parse(args []string, out io.Writer) (flags, error) {
@@ -105,7 +105,7 @@ func (f *flags) resolveGates(list, dir string) error {
 	if err != nil {
 		return err
 	}
-	f.derivedGates = set.Derived()
+	f.gateNotes = set.Notes()
 	f.reportsMeta = set.Enabled(gates.DaemonWatchingPod)
 	f.followsMetadata = f.reportsMeta && set.Enabled(gates.InPlaceUpdateEnvFromMetadata)
 	return nil

@@ -60,7 +60,7 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, f.reportsMeta)
 	assert.False(t, f.followsMetadata)
-	assert.NotEmpty(t, f.derivedGates)
+	assert.NotEmpty(t, f.gateNotes)
 }
 
 func TestHelpAndVersion(t *testing.T) {

@@ -55,8 +55,8 @@ func run(ctx context.Context, f flags) error {
 	}
 	logger := klog.FromContext(ctx)
 	logger.Info("Found the container runtime", "name", version.Name, "version", version.Version)
-	for _, sentence := range f.derivedGates {
-		logger.Info("Feature gate changed by another", "rule", sentence)
+	for _, sentence := range f.gateNotes {
+		logger.Info("Feature gates", "note", sentence)
 	}
 	config, err := clusterConfig()
 	if err != nil {

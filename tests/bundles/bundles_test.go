@@ -114,6 +114,11 @@ func TestGatesExistAndAgree(t *testing.T) {
 			}
 			_, err := gates.Resolve(settings)
 			require.NoError(t, err)
+			for _, g := range gates.All() {
+				if value, isSaid := settings[string(g.Name)]; g.Class == gates.Unbuilt && g.Default {
+					assert.True(t, isSaid && !value, "%s is published as on and not built: whoever reads the gates is told that it is off", g.Name)
+				}
+			}
 		}
 		require.NotEmpty(t, name, "the ConfigMap of the gates carries the hash of its content in its name")
 		for _, pod := range podSpecs(t, m) {
