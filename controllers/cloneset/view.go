@@ -97,7 +97,23 @@ func look(s Snapshot) (*view, error) {
 	}
 	// The order of the cache is chance; a plan must not depend on it.
 	slices.SortFunc(v.active, func(a, b *pods.Facts) int { return strings.Compare(a.Pod.Name, b.Pod.Name) })
+	v.choice.Current = v.current()
 	return v, nil
+}
+
+// current is the revision that the set comes from: the one that its status names. Where that one is gone, or the status was lost, it is the newest that Pods still have.
+func (v *view) current() *appsv1.ControllerRevision {
+	named := v.choice.Current
+	if named != v.choice.Update || named.Name == v.Set.Status.CurrentRevision {
+		return named
+	}
+	for _, rev := range slices.Backward(v.history) {
+		hasIt := func(f *pods.Facts) bool { return revision.Matches(f.Revision, rev.Name) }
+		if rev != v.choice.Update && slices.ContainsFunc(v.active, hasIt) {
+			return rev
+		}
+	}
+	return named
 }
 
 func (v *view) isOnDelete() bool {
