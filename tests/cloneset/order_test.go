@@ -5,6 +5,7 @@ package cloneset_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -137,7 +138,9 @@ func TestScalingInLeavesTheZonesEven(t *testing.T) {
 	// Pods that the set adopts can be put where they are wanted. The last one is the youngest, and would go first but for its zone.
 	for i, node := range []corev1.Node{crowded, crowded, other} {
 		name := fmt.Sprintf("web-%d", i)
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: set.Spec.Template.Labels}, Spec: *set.Spec.Template.Spec.DeepCopy()}
+		labels := maps.Clone(set.Spec.Template.Labels)
+		labels[kruisev1beta1.CloneSetInstanceIDKey] = fmt.Sprint(i)
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: *set.Spec.Template.Spec.DeepCopy()}
 		pod.Spec.NodeSelector = map[string]string{corev1.LabelHostname: node.Labels[corev1.LabelHostname]}
 		s.Create(pod)
 		s.Eventually(name+" is ready", func() bool { return support.IsReady(s.Pods(web)[name]) })
