@@ -47,7 +47,7 @@ type world struct {
 func startWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
 	require.NotEmpty(t, os.Getenv("KUBEBUILDER_ASSETS"), "it must name a folder with kube-apiserver and etcd: run make envtest")
-	env := &envtest.Environment{}
+	env := &envtest.Environment{ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute}
 	env.ControlPlane.GetAPIServer().Configure().Set("authorization-mode", "Node", "RBAC")
 	for _, flag := range flags {
 		name, value, _ := strings.Cut(flag, "=")
