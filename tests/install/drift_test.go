@@ -32,6 +32,9 @@ func TestNothingDrifts(t *testing.T) {
 		}
 		waitForRollout(s)
 		requireNoDiff(t, manifest, overlay, nil)
+		if overlay == "all" {
+			requireMetrics(s)
+		}
 	}
 	manifest, err := support.Render(t.Context(), "default")
 	require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -115,6 +116,30 @@ func TestAResetOfTheTrustIsRestored(t *testing.T) {
 		require.NoError(t, s.Resources.Get(t.Context(), name, "", hooks))
 		return string(hooks.Webhooks[0].ClientConfig.CABundle) == string(before)
 	})
+}
+
+// TestTheTokenOfTheWebhooksGetsNothingSentThatIsNotTheirs uses the real token: whoever steals it may not have the API server send them Secrets.
+func TestTheTokenOfTheWebhooksGetsNothingSentThatIsNotTheirs(t *testing.T) {
+	s := support.Begin(t)
+	admin, err := kubernetes.NewForConfig(s.Resources.GetConfig())
+	require.NoError(t, err)
+	token, err := admin.CoreV1().ServiceAccounts("kruise-system").CreateToken(t.Context(), "kruise-webhook", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	config := rest.AnonymousClientConfig(s.Resources.GetConfig())
+	config.BearerToken = token.Status.Token
+	thief, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	for name, body := range map[string]string{
+		"a rule for Secrets": `[{"op":"add","path":"/webhooks/0/rules/-","value":{"apiGroups":[""],"apiVersions":["v1"],"operations":["*"],"resources":["secrets"]}}]`,
+		"another address":    `[{"op":"replace","path":"/webhooks/0/clientConfig","value":{"url":"https://example.com"}}]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := thief.AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(
+				t.Context(), "kruise-validating-webhook-configuration", types.JSONPatchType, []byte(body), metav1.PatchOptions{})
+			require.ErrorContains(t, err, "the webhooks may change webhooks[].clientConfig.caBundle only")
+			require.True(t, apierrors.IsForbidden(err), "%v", err)
+		})
+	}
 }
 
 // agent is a client that is taken for the node agent of a node; without a node, for somebody with a stolen token.
