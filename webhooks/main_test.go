@@ -51,6 +51,8 @@ func TestTheWebhooks(t *testing.T) {
 		{"the trust belongs to its own field manager", ownership},
 		{"both versions are served", bothVersions},
 		{"a template that the cluster would not take is refused by field", refusals},
+		{"what somebody else's policy says of PodTemplates is a warning", strangersRules},
+		{"what conversion keeps is bounded", keptFields},
 		{"every published rule is kept, and says how to mend what breaks it", publishedRules},
 		{"an update that cannot be made in place is warned of", warned},
 		{"what was stored while nobody answered can still be scaled and deleted", oldFaults},

@@ -21,6 +21,16 @@ func takeOverStories() map[string]story {
 		"a set with short hashes and older Pods is taken over and nothing is written": {
 			set: short.inSim(), play: func(s *stage) { staysUntouched(s, short) },
 		},
+		"a set whose status says nothing of collisions is taken over and nothing is written": {
+			set: settled.inSim(), play: func(s *stage) {
+				s.controller.set.Status.CollisionCount = nil
+				staysUntouched(s, settled)
+				s.controller.set.Status.CollisionCount = new(int32)
+				s.Script.Scene("the API server shows the default of the count of collisions")
+				s.Rest()
+				assert.Len(s.t, s.Revisions(), len(settled.revisions), "no revision is made")
+			},
+		},
 		"a set is taken over and then replaced by the file in Git without the defaults": {
 			set: settled.inSim(), play: func(s *stage) {
 				staysUntouched(s, settled)

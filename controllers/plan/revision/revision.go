@@ -33,7 +33,7 @@ type Owner struct {
 	// Reference becomes the controller reference of its revisions.
 	Reference metav1.OwnerReference
 	Template  *corev1.PodTemplateSpec
-	// CollisionCount is mixed into the hash; nil leaves it out.
+	// CollisionCount is mixed into the hash; nil and 0 leave it out.
 	CollisionCount *int32
 }
 
@@ -89,11 +89,12 @@ func Template(rev *appsv1.ControllerRevision) (*corev1.PodTemplateSpec, error) {
 	return &data.Spec.Template, nil
 }
 
-// Hash is Kubernetes' hash of a revision: FNV-1 over the data and the collision count, in the alphabet of safe names.
+// Hash is Kubernetes' hash of a revision: FNV-1 over the data and the collision count, in the alphabet of safe names. No collision is the same whether the
+// status says 0 or nothing, so that a default that becomes visible renames nothing.
 func Hash(data []byte, collisionCount *int32) string {
 	h := fnv.New32()
 	h.Write(data)
-	if collisionCount != nil {
+	if collisionCount != nil && *collisionCount != 0 {
 		h.Write([]byte(strconv.FormatInt(int64(*collisionCount), 10)))
 	}
 	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))

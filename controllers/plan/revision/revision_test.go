@@ -45,6 +45,7 @@ func TestNewHasThePublishedBytesAndName(t *testing.T) {
 	assert.Equal(t, "web-"+rev.Labels[revision.HashLabel], rev.Name)
 	assert.Equal(t, map[string]string{"team": "a"}, rev.Annotations, "annotations of tools must not make a child look like an object from Git")
 	assert.Equal(t, rev.Name, newRevision(t, "app:v1", nil).Name, "the same template always has the same name")
+	assert.Equal(t, rev.Name, newRevision(t, "app:v1", ptr.To[int32](0)).Name, "no collision is no collision, whether it is said or not")
 	assert.NotEqual(t, rev.Name, newRevision(t, "app:v1", ptr.To[int32](1)).Name, "a collision changes the name")
 	back, err := revision.Template(rev)
 	require.NoError(t, err)
