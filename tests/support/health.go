@@ -217,7 +217,7 @@ func (l sickLog) file(name string) string { return filepath.Join(l.dir, name) }
 
 // begin takes the baseline.
 func (l sickLog) begin(ctx context.Context, config *rest.Config) error {
-	now, err := readHealth(ctx, config)
+	now, err := settledHealth(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -241,7 +241,7 @@ func (l sickLog) compare(ctx context.Context, config *rest.Config, isDisrupted b
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("reading complaints: %w", err)
 	}
-	now, err := readHealth(ctx, config)
+	now, err := settledHealth(ctx, config)
 	if err != nil {
 		return all, err
 	}
@@ -271,15 +271,20 @@ func (l sickLog) isDisrupted() bool {
 	return err == nil
 }
 
-// end is all that there is to complain of. A program that is on its way down or up is given a moment.
-func (l sickLog) end(ctx context.Context, config *rest.Config) (all []string, err error) {
-	for range 10 {
-		if all, err = l.compare(ctx, config, l.isDisrupted()); err == nil {
-			return all, nil
+// end is all that there is to complain of.
+func (l sickLog) end(ctx context.Context, config *rest.Config) ([]string, error) {
+	return l.compare(ctx, config, l.isDisrupted())
+}
+
+// settledHealth reads the health as soon as all programs can be asked: one that is on its way down or up, or in the middle of a restart, is given a minute.
+func settledHealth(ctx context.Context, config *rest.Config) (now health, err error) {
+	for range 60 {
+		if now, err = readHealth(ctx, config); err == nil {
+			return now, nil
 		}
 		time.Sleep(time.Second)
 	}
-	return all, err
+	return now, err
 }
 
 func (l sickLog) write(name string, value any) error {
