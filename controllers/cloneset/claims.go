@@ -149,7 +149,7 @@ func (v *view) withVolumes(a plan.Action, pod *corev1.Pod, id string) plan.Actio
 // createClaim creates a claim. One that is there already will do: it has the name that the Pod asks for.
 func createClaim(claim *corev1.PersistentVolumeClaim, phase plan.Phase) plan.Action {
 	return plan.Action{
-		Verb: plan.Create, Phase: phase, Object: claim, IfExists: plan.ExistsSuffices, Failed: createClaimFailed(claim.Name),
+		Verb: plan.Create, Phase: phase, Object: claim, IfExists: plan.ExistsSuffices, Failed: createClaimFailed(),
 	}
 }
 
@@ -160,16 +160,10 @@ func (v *view) withoutVolumes(a plan.Action, f *pods.Facts) plan.Action {
 	}
 	for _, claim := range v.claimsOf(instanceOf(f)) {
 		if claim.DeletionTimestamp == nil {
-			a.Then = append(a.Then, v.deleteClaim(claim, plan.PhaseScale))
+			a.Then = append(a.Then, plan.Action{Verb: plan.Delete, Phase: plan.PhaseScale, Object: claim, Failed: deleteClaimFailed(claim.Name)})
 		}
 	}
 	return a
-}
-
-func (v *view) deleteClaim(claim *corev1.PersistentVolumeClaim, phase plan.Phase) plan.Action {
-	return plan.Action{
-		Verb: plan.Delete, Phase: phase, Object: claim, Done: deletedClaim(claim.Name), Failed: deleteClaimFailed(claim.Name),
-	}
 }
 
 // settleClaims decides what becomes of claims whose Pod does not count any more, and makes those that a Pod without a node waits for.
@@ -193,9 +187,10 @@ func (v *view) settleClaims(d *plan.Decision) {
 		case claims.Follow:
 			actions = append(actions, plan.Action{
 				Verb: plan.Patch, Phase: plan.PhaseVolumes, Object: claim, Changes: []plan.Change{claims.HandOver(v.Set.UID, f.Pod)},
+				Failed: updateClaimFailed(claim.Name),
 			})
 		case claims.Drop:
-			actions = append(actions, v.deleteClaim(claim, plan.PhaseVolumes))
+			actions = append(actions, plan.Action{Verb: plan.Delete, Phase: plan.PhaseVolumes, Object: claim, Failed: cleanClaimFailed(claim.Name)})
 		}
 	}
 	slices.SortFunc(actions, func(a, b plan.Action) int { return strings.Compare(a.Object.GetName(), b.Object.GetName()) })

@@ -78,7 +78,7 @@ func (v *view) scaleLimit() (counts rollout.Result, isLimited bool) {
 func (v *view) explainLimit(d *plan.Decision) {
 	counts, isLimited := v.scaleLimit()
 	if isLimited && conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionScaleUpLimited) == nil {
-		d.Events = append(d.Events, scaleUpLimited(counts.CreateNow, counts.Create))
+		d.Events = append(d.Events, scaleUpLimited(counts.CreateNow))
 	}
 }
 
@@ -104,7 +104,7 @@ func (v *view) create(d *plan.Decision, counts rollout.Result) {
 			Annotations: map[string]string{pub.LifecycleTimestampKey: timestamp(v.Now)},
 		})
 		d.Act(v.withVolumes(plan.Action{
-			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, IfExists: plan.ExistsDefers, Done: createdPod(pod.Name), Failed: createFailed(pod.Name),
+			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, IfExists: plan.ExistsDefers, Done: createdPod(pod.Name), Failed: createFailed(),
 		}, pod, id))
 	}
 }
