@@ -51,6 +51,8 @@ func (v *view) health(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) heal
 		progress += ": " + o.Failures[0].Err.Error()
 	}
 	switch {
+	case o.IsNamespaceTerminating():
+		return health{reason: reasonTerminating, message: progress + ", nothing more is created: the namespace is being deleted", reconciling: true}
 	case v.isOverdue(status):
 		return health{reason: reasonDeadline, message: progress, stalled: true}
 	case isFailing:

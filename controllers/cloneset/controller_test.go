@@ -27,6 +27,21 @@ func TestWiring(t *testing.T) {
 	w := startWorld(t)
 	stop := w.startControllers(t)
 	for name, run := range map[string]func(*testing.T, *world){
+<<<<<<< HEAD
+		"a new set gets its Pods and reports them":                            createsPods,
+		"an orphan that matches is adopted, a Pod that does not is released":  adoptsAndReleases,
+		"a Pod that is deleted by hand is replaced":                           replacesDeleted,
+		"scaling in deletes Pods and waits for their end without standing by": scalesIn,
+		"a new image is brought to the same Pods":                             updatesInPlace,
+		"a cache that lags behind makes nobody create a Pod too many":         createsOnce,
+		"a Pod that is refused is asked for once, and reported":               reportsRefusal,
+		"in a namespace that is being deleted it waits and does not complain": endsWithItsNamespace,
+		"a Pod comes with its claims and goes with them":                      givesVolumes,
+		"a Pod that is deleted by hand comes back with its volume":            reusesVolumes,
+		"the claims of a Pod that goes or is let go follow it":                letsVolumesFollow,
+		"garbage in an annotation is healed":                                  healsGarbage,
+		"a hook is asked, marks its Pod, and is asked again":                  asksHooks,
+=======
 		"a new set gets its Pods and reports them":                               createsPods,
 		"an orphan that was the set's is adopted, a Pod that leaves is released": adoptsAndReleases,
 		"a Pod that is deleted by hand is replaced":                              replacesDeleted,
@@ -39,6 +54,7 @@ func TestWiring(t *testing.T) {
 		"the claims of a Pod that goes or is let go follow it":                   letsVolumesFollow,
 		"garbage in an annotation is healed":                                     healsGarbage,
 		"a hook is asked, marks its Pod, and is asked again":                     asksHooks,
+>>>>>>> main
 	} {
 		t.Run(name, func(t *testing.T) { run(t, w) })
 	}
@@ -264,6 +280,27 @@ func createsOnce(t *testing.T, w *world) {
 	assert.Empty(t, w.events(t.Context(), set, "SuccessfulDelete"))
 }
 
+func endsWithItsNamespace(t *testing.T, w *world) {
+	set := makeSet(w.namespace(t), 3)
+	w.bringUp(t, set)
+	// NOTE: nobody ends namespaces here, so that this one stays as it is.
+	require.NoError(t, w.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: set.Namespace}}))
+	require.NoError(t, w.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace(set.Namespace)))
+	eventually(t, "the set says why it has no Pods", func(ctx context.Context) (bool, string) {
+		if err := w.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
+			return false, err.Error()
+		}
+		for _, c := range set.Status.Conditions {
+			if c.Type == kruisev1beta1.CloneSetConditionReady {
+				return set.Status.Replicas == 0 && c.Reason == "NamespaceTerminating", c.Message
+			}
+		}
+		return false, fmt.Sprintf("%+v", set.Status.Conditions)
+	})
+	staysAsItIs(t, w, set)
+	assert.Empty(t, w.complaints.about(set.Namespace))
+}
+
 func reportsRefusal(t *testing.T, w *world) {
 	set := makeSet(w.namespace(t), 8)
 	set.Spec.Template.Spec.Containers[0].Name = "Not_A_Name"
@@ -279,11 +316,12 @@ func reportsRefusal(t *testing.T, w *world) {
 		}
 		return false, fmt.Sprintf("%+v", set.Status.Conditions)
 	})
+	assert.NotEmpty(t, w.complaints.about(set.Namespace), "such an error is logged")
 	staysAsItIs(t, w, set)
 	told := w.events(t.Context(), set, "FailedCreate")
 	assert.Len(t, told, 1, "the same refusal is told once")
 	for message := range told {
-		assert.Contains(t, message, "spec.containers[0].name")
+		assert.Regexp(t, `^failed to create pod: Pod "web-\w{5}" is invalid: spec\.containers\[0\]\.name.*, pod: {"metadata":{"name":"web-\w{5}",`, message)
 	}
 	w.playKubelet(t, set.Namespace)
 	patch := []byte(`[{"op":"replace","path":"/spec/template/spec/containers/0/name","value":"main"}]`)

@@ -11,12 +11,13 @@ import (
 	"github.com/keelson/keelson/controllers/plan"
 )
 
-// Reasons of events. COMPAT: all but the last two are published.
+// Reasons of events. COMPAT: all but the last two are published, and so are their messages.
 const (
 	eventSuccessfulCreate           = "SuccessfulCreate"
 	eventFailedCreate               = "FailedCreate"
 	eventSuccessfulDelete           = "SuccessfulDelete"
 	eventFailedDelete               = "FailedDelete"
+	eventFailedUpdate               = "FailedUpdate"
 	eventSuccessfulUpdatePodInPlace = "SuccessfulUpdatePodInPlace"
 	eventFailedUpdatePodInPlace     = "FailedUpdatePodInPlace"
 	eventSuccessfulUpdateReCreate   = "SuccessfulUpdatePodReCreate"
@@ -38,8 +39,8 @@ func createdPod(pod string) plan.Event {
 	return normal(eventSuccessfulCreate, "succeed to create pod "+pod)
 }
 
-func createFailed(pod string) plan.Event {
-	return warning(eventFailedCreate, "failed to create pod "+pod)
+func createFailed() plan.Event {
+	return warning(eventFailedCreate, "failed to create pod: "+plan.TheError+", pod: "+plan.TheObject)
 }
 
 func deletedPod(pod string) plan.Event {
@@ -47,39 +48,44 @@ func deletedPod(pod string) plan.Event {
 }
 
 func deleteFailed(pod string) plan.Event {
-	return warning(eventFailedDelete, "failed to delete pod "+pod)
+	return warning(eventFailedDelete, "failed to delete pod "+pod+": "+plan.TheError)
 }
 
-func createClaimFailed(claim string) plan.Event {
-	return warning(eventFailedCreate, "failed to create pvc "+claim)
+func createClaimFailed() plan.Event {
+	return warning(eventFailedCreate, "failed to create pvc: "+plan.TheError+", pvc: "+plan.TheObject)
 }
 
-func deletedClaim(claim string) plan.Event {
-	return normal(eventSuccessfulDelete, "succeed to delete pvc "+claim)
-}
-
+// deleteClaimFailed is about a claim that goes with a Pod which the set deletes, cleanClaimFailed about one whose Pod others deleted.
 func deleteClaimFailed(claim string) plan.Event {
-	return warning(eventFailedDelete, "failed to delete pvc "+claim)
+	return warning(eventFailedDelete, "failed to delete pvc "+claim+": "+plan.TheError)
+}
+
+func cleanClaimFailed(claim string) plan.Event {
+	return warning(eventFailedDelete, "failed to clean up PVC "+claim+": "+plan.TheError)
+}
+
+func updateClaimFailed(claim string) plan.Event {
+	return warning(eventFailedUpdate, "failed to update PVC "+claim+": "+plan.TheError)
 }
 
 func updatedInPlace(pod, revision string) plan.Event {
 	return normal(eventSuccessfulUpdatePodInPlace, "successfully update pod "+pod+" in-place(revision "+revision+")")
 }
 
-func updateInPlaceFailed(pod string) plan.Event {
-	return warning(eventFailedUpdatePodInPlace, "failed to update pod "+pod+" in-place")
+func updateInPlaceFailed(pod, revision string) plan.Event {
+	return warning(eventFailedUpdatePodInPlace, "failed to update pod "+pod+" in-place(revision "+revision+"): "+plan.TheError)
 }
 
-func updatedByRecreation(pod string) plan.Event {
-	return normal(eventSuccessfulUpdateReCreate, "successfully mark pod "+pod+" for recreation")
+func updatedByRecreation(pod, revision string) plan.Event {
+	return normal(eventSuccessfulUpdateReCreate, "successfully patch pod "+pod+" specified-delete for update(revision "+revision+")")
 }
 
-func recreateFailed(pod string) plan.Event {
-	return warning(eventFailedUpdateReCreate, "failed to mark pod "+pod+" for recreation")
+func recreateFailed(pod, revision string) plan.Event {
+	return warning(eventFailedUpdateReCreate, "failed to patch pod specified-delete "+pod+" for update(revision "+revision+"): "+plan.TheError)
 }
 
-func scaleUpLimited(now, wanted int) plan.Event {
-	return warning(eventScaleUpLimited, fmt.Sprintf("scale up is limited to %d of %d pods because of scaleStrategy.maxUnavailable", now, wanted))
+func scaleUpLimited(limit int) plan.Event {
+	return warning(eventScaleUpLimited, fmt.Sprintf("scaleUp is limited because of scaleStrategy.maxUnavailable, limit: %d", limit))
 }
 
 func inPlaceImpossible(why string) plan.Event { return warning(eventInPlaceImpossible, why) }

@@ -100,7 +100,7 @@ func (v *view) scaleLimit() (counts rollout.Result, isLimited bool) {
 func (v *view) explainLimit(d *plan.Decision) {
 	counts, isLimited := v.scaleLimit()
 	if isLimited && conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionScaleUpLimited) == nil {
-		d.Events = append(d.Events, scaleUpLimited(counts.CreateNow, counts.Create))
+		d.Events = append(d.Events, scaleUpLimited(counts.CreateNow))
 	}
 }
 
@@ -128,7 +128,11 @@ func (v *view) create(d *plan.Decision, counts rollout.Result) {
 			Annotations:  map[string]string{pub.LifecycleTimestampKey: timestamp(v.Now)},
 		})
 		d.Act(v.withVolumes(plan.Action{
+<<<<<<< HEAD
+			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, IfExists: plan.ExistsDefers, Done: createdPod(pod.Name), Failed: createFailed(),
+=======
 			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, IfExists: v.ifTaken(id), Done: createdPod(pod.Name), Failed: createFailed(pod.Name),
+>>>>>>> main
 		}, pod, id))
 	}
 }

@@ -26,6 +26,7 @@ const (
 	reasonNotInPlace  = "InPlaceImpossible"
 	reasonFailed      = "WriteFailed"
 	reasonLimited     = "MaxUnavailable"
+	reasonTerminating = "NamespaceTerminating"
 )
 
 // Status is what a CloneSet's status should say after a decision was carried out. It is equal to the observed one where nothing

@@ -76,7 +76,7 @@ func historyStories() map[string]story {
 // collidingWith is a revision with the name that the template's own would get, but other data.
 func collidingWith(s *stage, template corev1.PodTemplateSpec) *appsv1.ControllerRevision {
 	set := s.controller.set
-	rev, err := revision.New(revision.Owner{Object: set, Reference: metav1.OwnerReference{}, Template: &template, CollisionCount: new(int32)})
+	rev, err := revision.New(revision.Owner{Object: set, Reference: metav1.OwnerReference{}, Template: &template})
 	require.NoError(s.t, err)
 	rev.Data = runtime.RawExtension{Raw: []byte(`{"spec":{"template":{"$patch":"replace"}}}`)}
 	return rev

@@ -365,7 +365,7 @@ func nativeSidecarStories() map[string]story {
 				s.Rest()
 				assert.Equal(s.t, 1, s.Tally().Available)
 				c := findCondition(s.controller.set, kruisev1beta1.CloneSetConditionReconciling)
-				assert.Contains(s.t, c.Message, "waiting for web-a (CrashLoopBackOff)")
+				assert.Contains(s.t, c.Message, "waiting for web-a (CrashLoopBackOff: the kubelet waits 20 s before it restarts mesh)")
 				s.User("sets its image to mesh:v2", func(b *builder) { b.NativeSidecar("mesh:v2") })
 				s.Rest()
 				assert.Equal(s.t, 2, s.Tally().UpdatedAvailable)

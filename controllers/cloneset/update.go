@@ -72,7 +72,7 @@ func (v *view) askAgain(d *plan.Decision) {
 	for i := range min(len(all), updatesPerPass) {
 		f := all[(i+int(v.Now.Unix()))%len(all)]
 		v.patch(d, f, plan.Action{
-			Phase: plan.PhaseRefresh, Changes: inplace.Next(f, v.Now).Write(f, v.hooks.AfterUpdate(f), v.Now), Failed: updateInPlaceFailed(f.Pod.Name),
+			Phase: plan.PhaseRefresh, Changes: inplace.Next(f, v.Now).Write(f, v.hooks.AfterUpdate(f), v.Now), Failed: updateInPlaceFailed(f.Pod.Name, v.choice.Update.Name),
 		})
 	}
 }
@@ -128,7 +128,7 @@ func (v *view) update(d *plan.Decision) {
 		if diff := v.wayTo(f, to); diff.verdict.OK {
 			v.updateInPlace(d, f, diff.spec, to)
 		} else {
-			v.recreate(d, f)
+			v.recreate(d, f, to.Name)
 		}
 	}
 	if isLimited {
@@ -233,17 +233,17 @@ func (v *view) updateInPlace(d *plan.Decision, f *pods.Facts, spec inplace.Spec,
 		return
 	}
 	v.patch(d, f, plan.Action{
-		Phase: plan.PhaseUpdate, Changes: changes, Done: updatedInPlace(f.Pod.Name, to.Name), Failed: updateInPlaceFailed(f.Pod.Name),
+		Phase: plan.PhaseUpdate, Changes: changes, Done: updatedInPlace(f.Pod.Name, to.Name), Failed: updateInPlaceFailed(f.Pod.Name, to.Name),
 	})
 }
 
 // recreate marks a Pod for deletion; the next pass deletes it within the limits, and creates another.
 // COMPAT: the mark is the published label, so that others see what is about to happen.
-func (v *view) recreate(d *plan.Decision, f *pods.Facts) {
+func (v *view) recreate(d *plan.Decision, f *pods.Facts, to string) {
 	p := &inplace.Patch{}
 	p.Label(kruisev1beta1.SpecifiedDeleteKey, "true")
 	v.patch(d, f, plan.Action{
-		Phase: plan.PhaseUpdate, Changes: []plan.Change{p.Change()}, Done: updatedByRecreation(f.Pod.Name), Failed: recreateFailed(f.Pod.Name),
+		Phase: plan.PhaseUpdate, Changes: []plan.Change{p.Change()}, Done: updatedByRecreation(f.Pod.Name, to), Failed: recreateFailed(f.Pod.Name, to),
 	})
 }
 

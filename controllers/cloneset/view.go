@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/utils/ptr"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
@@ -183,10 +182,8 @@ func ownerReference(set *kruisev1beta1.CloneSet) metav1.OwnerReference {
 
 // Wanted is the revision of a set's template as it is now. It fails when the template cannot be encoded.
 func Wanted(set *kruisev1beta1.CloneSet) (*appsv1.ControllerRevision, error) {
-	// The status shows 0 from the first time on that it is written; until then it means the same.
-	collisions := ptr.Deref(set.Status.CollisionCount, 0)
 	rev, err := revision.New(revision.Owner{
-		Object: set, Reference: ownerReference(set), Template: &set.Spec.Template, CollisionCount: &collisions,
+		Object: set, Reference: ownerReference(set), Template: &set.Spec.Template, CollisionCount: set.Status.CollisionCount,
 	})
 	if err != nil {
 		return nil, err

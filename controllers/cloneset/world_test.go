@@ -7,9 +7,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -40,6 +45,31 @@ type world struct {
 	// restricted may do what the shipped ClusterRole says, and nothing else; the controllers run with it.
 	restricted *rest.Config
 	scheme     *runtime.Scheme
+	// complaints are the errors that the controllers have logged.
+	complaints complaints
+}
+
+// complaints are a log that keeps the errors.
+type complaints struct {
+	mutex sync.Mutex
+	all   []string
+}
+
+func (c *complaints) logger() logr.Logger {
+	return funcr.New(func(_, line string) {
+		if strings.Contains(line, `"error"=`) {
+			c.mutex.Lock()
+			defer c.mutex.Unlock()
+			c.all = append(c.all, line)
+		}
+	}, funcr.Options{})
+}
+
+// about are the complaints in which a text is.
+func (c *complaints) about(text string) []string {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return slices.DeleteFunc(slices.Clone(c.all), func(line string) bool { return !strings.Contains(line, text) })
 }
 
 func startWorld(t *testing.T) *world {
@@ -103,6 +133,7 @@ func (w *world) startControllers(t *testing.T) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := ctrl.NewManager(w.restricted, ctrl.Options{
 		Scheme:     w.scheme,
+		Logger:     w.complaints.logger(),
 		Cache:      cache.Options{DefaultTransform: late},
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true)},

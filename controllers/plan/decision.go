@@ -66,6 +66,13 @@ type Event struct {
 	Message string
 }
 
+const (
+	// TheError stands for the error in the message of an Action's Failed event.
+	TheError = "{error}"
+	// TheObject stands there for the Action's Object as JSON. It belongs at the end: what is longer than an event may be is cut off.
+	TheObject = "{object}"
+)
+
 // Object is any Kubernetes object; the same as controller-runtime's client.Object, which this package must not import.
 type Object interface {
 	metav1.Object
@@ -135,7 +142,7 @@ type Action struct {
 	Step int
 	// Done is emitted after the last write succeeded.
 	Done Event
-	// Failed is emitted when a write failed; the error is added to its message. A conflict or an object that is gone does not count.
+	// Failed is emitted when a write failed. Its message says by TheError and TheObject where the error and the object go. What is deferred has not failed.
 	Failed Event
 }
 

@@ -3,6 +3,8 @@
 
 package plan
 
+import "slices"
+
 // Outcome is what became of a Decision's actions.
 type Outcome struct {
 	// Done are the actions whose every write succeeded.
@@ -33,7 +35,14 @@ const (
 	NameTaken DeferralReason = "NameTaken"
 	// NotBegun says that something before it did not succeed: an earlier step, a creation of an earlier batch, or what comes first with it.
 	NotBegun DeferralReason = "NotBegun"
+	// NamespaceTerminating says that the namespace is being deleted: nothing can be created in it any more, and trying again is in vain.
+	NamespaceTerminating DeferralReason = "NamespaceTerminating"
 )
+
+// IsNamespaceTerminating reports whether something could not be created because the namespace is being deleted.
+func (o Outcome) IsNamespaceTerminating() bool {
+	return slices.ContainsFunc(o.Deferred, func(d Deferral) bool { return d.Reason == NamespaceTerminating })
+}
 
 // DeferNotBegun appends actions that were not begun.
 func (o *Outcome) DeferNotBegun(message string, actions ...Action) {

@@ -103,8 +103,8 @@ func TestAResizeThatNoNodeCanMakeIsTold(t *testing.T) {
 	s.Eventually("an event tells of it", func() bool {
 		return s.HasEvent("web", "FailedUpdatePodInPlace", "allocatable") || s.HasEvent("web", "ResizeInfeasible", "the node can never give Pod web-")
 	})
-	s.WaitFor("web", "the other Pod waits and serves", func(set *kruisev1beta1.CloneSet) bool {
-		return set.Status.AvailableReplicas == 1 && set.Status.ReadyReplicas == 1 && set.Status.UpdatedReplicas == 1
+	s.WaitFor("web", "the other Pod waits and serves, and the first is ready all the same", func(set *kruisev1beta1.CloneSet) bool {
+		return set.Status.AvailableReplicas == 1 && set.Status.ReadyReplicas == 2 && set.Status.UpdatedReplicas == 1
 	})
 	resize(s, "web", sized("20m", "16Mi"))
 	s.WaitFor("web", "what was there before is there again", isUpdated(2))

@@ -123,7 +123,7 @@ func (h *Hands) create(ctx context.Context, owner Owner, creations []plan.Action
 		switch {
 		case isRefused:
 			outcome.DeferNotBegun("another creation has just failed", batch...)
-		case h.performBatch(ctx, owner, batch, outcome) > 0:
+		case h.performBatch(ctx, owner, batch, outcome) > 0 || outcome.IsNamespaceTerminating():
 			isRefused, size = true, 1
 		case len(batch) == size:
 			size *= 2
@@ -216,8 +216,7 @@ func (h *Hands) note(owner Owner, r result, outcome *plan.Outcome) {
 		outcome.Deferred = append(outcome.Deferred, plan.Deferral{Action: a, Reason: reason, Message: r.err.Error()})
 	default:
 		outcome.Failures = append(outcome.Failures, plan.Failure{Action: a, Err: r.err, Subresource: subresourceOf(r.err)})
-		a.Failed.Message += ": " + r.err.Error()
-		h.tell(owner, a.Object, a.Failed)
+		h.tell(owner, a.Object, filled(a.Failed, r.err, a.Object))
 	}
 }
 
@@ -235,6 +234,8 @@ func deferralOf(a plan.Action, err error) plan.DeferralReason {
 		return plan.ObjectGone
 	case errors.Is(err, errNotBegun):
 		return plan.NotBegun
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return plan.NamespaceTerminating
 	default:
 		return ""
 	}

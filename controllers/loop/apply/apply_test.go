@@ -87,14 +87,14 @@ func create(object plan.Object) plan.Action {
 	return plan.Action{
 		Verb: plan.Create, Object: object,
 		Done:   plan.Event{Type: corev1.EventTypeNormal, Reason: "Created", Message: object.GetName()},
-		Failed: plan.Event{Type: corev1.EventTypeWarning, Reason: "NotCreated", Message: object.GetName()},
+		Failed: plan.Event{Type: corev1.EventTypeWarning, Reason: "NotCreated", Message: object.GetName() + ": " + plan.TheError + ", pod: " + plan.TheObject},
 	}
 }
 
 func patch(object plan.Object, changes ...plan.Change) plan.Action {
 	return plan.Action{
 		Verb: plan.Patch, Object: object, Changes: changes,
-		Failed: plan.Event{Type: corev1.EventTypeWarning, Reason: "NotPatched", Message: object.GetName()},
+		Failed: plan.Event{Type: corev1.EventTypeWarning, Reason: "NotPatched", Message: object.GetName() + ": " + plan.TheError},
 	}
 }
 
@@ -153,6 +153,7 @@ func TestPerform(t *testing.T) {
 		"what comes then is done once its action has succeeded":         goesOnAfterwards,
 		"a failure names the subresource, even one that is not known":   namesSubresources,
 		"a deletion is waited for, and one that failed is not":          waitsForDeletions,
+		"in a namespace that is being deleted nothing fails":            yieldsToTheEnd,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, newBench(t, c)) })
 	}
@@ -179,7 +180,26 @@ func startsSlowly(t *testing.T, b *bench) {
 	assert.Equal(t, []string{"d", "e"}, deferred(o))
 	told := b.told()
 	require.Len(t, told, 3)
-	assert.Contains(t, told[1], `Warning NotCreated b: creating b: Pod "b" is invalid: spec.containers[0].name`)
+	assert.Contains(t, told[1], `Warning NotCreated b: Pod "b" is invalid: spec.containers[0].name`)
+	assert.Contains(t, told[1], `, pod: {"metadata":{"name":"b",`)
+}
+
+func yieldsToTheEnd(t *testing.T, b *bench) {
+	pod := b.existing(t, "there")
+	// NOTE: nobody ends namespaces here, so that this one stays as it is.
+	require.NoError(t, b.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.owner.Namespace}}))
+	actions := []plan.Action{patch(pod, plan.Change{Patch: []byte(`{"metadata":{"labels":{"x":"y"}}}`)})}
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		actions = append(actions, create(b.pod(name)))
+	}
+	o := b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: actions})
+	assert.Equal(t, []string{"there"}, names(o.Done), "what is there can be written to")
+	assert.Empty(t, o.Failures)
+	assert.Equal(t, []plan.DeferralReason{
+		plan.NamespaceTerminating, plan.NotBegun, plan.NotBegun, plan.NotBegun, plan.NotBegun, plan.NotBegun,
+	}, reasons(o), "one is refused, and no other is tried")
+	assert.True(t, o.IsNamespaceTerminating())
+	assert.Empty(t, b.told())
 }
 
 func keepsSteps(t *testing.T, b *bench) {
@@ -310,7 +330,7 @@ func putsFirstThingsFirst(t *testing.T, b *bench) {
 	assert.False(t, b.exists(t, "bad"))
 	told := b.told()
 	require.Len(t, told, 5)
-	assert.Contains(t, told[3], "Warning NotCreated data-bad: creating data-bad: ")
+	assert.Contains(t, told[3], "Warning NotCreated data-bad: PersistentVolumeClaim \"data-bad\" is invalid: ")
 }
 
 func takesTheClaimThatIsThere(t *testing.T, b *bench) {

@@ -4,7 +4,10 @@
 package apply
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,6 +81,22 @@ func (t *Teller) tell(owner, written *corev1.ObjectReference, e plan.Event) {
 		return
 	}
 	t.recorder.Eventf(owner, written, e.Type, e.Reason, e.Reason, "%s", message)
+}
+
+// filled puts the error and the object into the message of an event that tells of a failure.
+func filled(e plan.Event, err error, object plan.Object) plan.Event {
+	if inner := errors.Unwrap(err); inner != nil {
+		// The message says itself what was done to what.
+		err = inner
+	}
+	told := ""
+	if strings.Contains(e.Message, plan.TheObject) {
+		// NOTE: an object that was just sent to the API server can be encoded.
+		raw, _ := json.Marshal(object)
+		told = string(raw)
+	}
+	e.Message = strings.NewReplacer(plan.TheError, err.Error(), plan.TheObject, told).Replace(e.Message)
+	return e
 }
 
 // pass says whether to tell something now, and how often it was not told since the last time.

@@ -146,6 +146,10 @@ func Result(ctx context.Context, d plan.Decision, o plan.Outcome, unreported tim
 		return ctrl.Result{}, errors.Join(failures...)
 	}
 	after := earliest(d.Wake.After, unreported)
+	if o.IsNamespaceTerminating() {
+		// Trying again would be in vain. What becomes of the objects is told by events.
+		return ctrl.Result{RequeueAfter: after}, nil
+	}
 	for _, deferral := range o.Deferred {
 		if deferral.Reason != plan.NameTaken {
 			after = earliest(after, deferredIn)

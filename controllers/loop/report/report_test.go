@@ -38,6 +38,9 @@ func TestResult(t *testing.T) {
 			outcome: plan.Outcome{Deferred: []plan.Deferral{{Reason: plan.NameTaken, Action: plan.Action{Object: &corev1.Pod{}}}, {Reason: plan.Superseded}}},
 			want:    100 * time.Millisecond,
 		},
+		"in a namespace that is being deleted nothing is tried again": {
+			outcome: plan.Outcome{Deferred: []plan.Deferral{{Reason: plan.NamespaceTerminating}, {Reason: plan.NotBegun}}},
+		},
 		"a wake that comes sooner wins": {
 			decision: plan.Decision{Wake: plan.Wake{After: time.Millisecond}}, outcome: plan.Outcome{Deferred: make([]plan.Deferral, 1)}, want: time.Millisecond,
 		},

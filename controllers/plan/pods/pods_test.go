@@ -125,6 +125,27 @@ func TestProblem(t *testing.T) {
 	assert.Equal(t, "ImagePullBackOff", pods.Read(waiting).Problem())
 }
 
+func TestTheWaitOfAKubeletIsTold(t *testing.T) {
+	for message, want := range map[string]string{
+		"back-off 20s restarting failed container=main pod=web-1_default(4a5b)":   "CrashLoopBackOff: the kubelet waits 20 s before it restarts main",
+		"back-off 2m40s restarting failed container=main pod=web-1_default(4a5b)": "CrashLoopBackOff: the kubelet waits 160 s before it restarts main",
+		"back-off 20s restarting failed container=main":                           "CrashLoopBackOff: the kubelet waits 20 s before it restarts main",
+		"back-off 20s restarting failed container= pod=web-1_default(4a5b)":       "CrashLoopBackOff",
+		"back-off 20s restarting main":                                            "CrashLoopBackOff",
+		"back-off soon restarting failed container=main pod=web-1_default(4a5b)":  "CrashLoopBackOff",
+		"container=main waits 20s":                                                "CrashLoopBackOff",
+		"back-off ":                                                               "CrashLoopBackOff",
+		"":                                                                        "CrashLoopBackOff",
+	} {
+		waiting := corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: message}
+		pod := ready(func(p *corev1.Pod) {
+			p.Status.Conditions[0].Status = corev1.ConditionFalse
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "main", State: corev1.ContainerState{Waiting: &waiting}}}
+		})
+		assert.Equal(t, want, pods.Read(pod).Problem(), "%q", message)
+	}
+}
+
 func TestCompletionIsJudgedOnce(t *testing.T) {
 	asked := 0
 	judge := func(f *pods.Facts) plan.Verdict {

@@ -5,8 +5,10 @@ package pods
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -166,13 +168,27 @@ func (f *Facts) Problem() string {
 	return "not ready"
 }
 
+// backOff reads the kubelet's "back-off 20s restarting failed container=main pod=...": the reason alone would not say that a container which is fine waits for
+// nothing else. It is empty for any other message.
+func backOff(message string) string {
+	rest, isBackOff := strings.CutPrefix(message, "back-off ")
+	text, rest, _ := strings.Cut(rest, " ")
+	wait, err := time.ParseDuration(text)
+	_, rest, hasName := strings.Cut(rest, "container=")
+	name, _, _ := strings.Cut(rest, " ")
+	if !isBackOff || err != nil || !hasName || name == "" {
+		return ""
+	}
+	return fmt.Sprintf(": the kubelet waits %.0f s before it restarts %s", wait.Seconds(), name)
+}
+
 // waitingReason is why a container waits, init containers first: the others wait for them. Else it is why the Pod gets no node, or not its resources; empty
 // when nothing is said.
 func (f *Facts) waitingReason() string {
 	for _, list := range [][]corev1.ContainerStatus{f.Pod.Status.InitContainerStatuses, f.Pod.Status.ContainerStatuses} {
 		for i := range list {
 			if w := list[i].State.Waiting; w != nil && w.Reason != "" {
-				return w.Reason
+				return w.Reason + backOff(w.Message)
 			}
 		}
 	}

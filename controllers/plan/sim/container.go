@@ -62,7 +62,9 @@ func (w *World) crashContainer(pod *corev1.Pod, spec *corev1.Container) {
 	c.backsOff, c.backsOffEnv, c.started = c.started, c.env, ""
 	w.report(pod, spec.Name, func(s *corev1.ContainerStatus) {
 		terminated(s, w.stamp(), 1)
-		s.LastTerminationState, s.State = s.State, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
+		s.LastTerminationState, s.State = s.State, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
+			Reason: "CrashLoopBackOff", Message: fmt.Sprintf("back-off %ds restarting failed container=%s pod=%s_%s(%s)", 10*c.starts, spec.Name, pod.Name, pod.Namespace, pod.UID),
+		}}
 	})
 	w.tell("kubelet", "sees %s/%s crash", pod.Name, spec.Name)
 }
