@@ -171,25 +171,18 @@ func (v *view) withoutVolumes(a plan.Action, f *pods.Facts) plan.Action {
 	}
 	v.volumes.deleted[f.Pod.UID] = true
 	for _, claim := range v.claimsOf(instanceOf(f)) {
-<<<<<<< HEAD
-		if claim.DeletionTimestamp == nil {
-			a.Then = append(a.Then, plan.Action{Verb: plan.Delete, Phase: plan.PhaseScale, Object: claim, Failed: deleteClaimFailed(claim.Name)})
-=======
 		borrowers := v.Borrowers[claim.Name]
 		switch {
 		case claim.DeletionTimestamp != nil || v.isUsed(claim, f):
 		case len(borrowers) > 0:
 			a.Then = append(a.Then, v.handOver(claim, plan.PhaseScale, borrowers...))
 		default:
-			a.Then = append(a.Then, v.deleteClaim(claim, plan.PhaseScale))
->>>>>>> main
+			a.Then = append(a.Then, deleteClaim(claim, plan.PhaseScale, deleteClaimFailed(claim.Name)))
 		}
 	}
 	return a
 }
 
-<<<<<<< HEAD
-=======
 // isUsed reports whether a Pod of the set that counts, other than one, and that this plan does not delete, lives on a claim: its volumes name it, or it has the
 // claim's instance ID, as two Pods may where somebody wrote labels by hand.
 func (v *view) isUsed(claim *corev1.PersistentVolumeClaim, besides *pods.Facts) bool {
@@ -212,16 +205,15 @@ func (v *view) isUsed(claim *corev1.PersistentVolumeClaim, besides *pods.Facts) 
 
 // handOver makes Pods the owners of a claim.
 func (v *view) handOver(claim *corev1.PersistentVolumeClaim, phase plan.Phase, to ...*corev1.Pod) plan.Action {
-	return plan.Action{Verb: plan.Patch, Phase: phase, Object: claim, Changes: []plan.Change{claims.HandOver(v.Set.UID, to...)}}
-}
-
-func (v *view) deleteClaim(claim *corev1.PersistentVolumeClaim, phase plan.Phase) plan.Action {
 	return plan.Action{
-		Verb: plan.Delete, Phase: phase, Object: claim, Done: deletedClaim(claim.Name), Failed: deleteClaimFailed(claim.Name),
+		Verb: plan.Patch, Phase: phase, Object: claim, Changes: []plan.Change{claims.HandOver(v.Set.UID, to...)}, Failed: updateClaimFailed(claim.Name),
 	}
 }
 
->>>>>>> main
+func deleteClaim(claim *corev1.PersistentVolumeClaim, phase plan.Phase, failed plan.Event) plan.Action {
+	return plan.Action{Verb: plan.Delete, Phase: phase, Object: claim, Failed: failed}
+}
+
 // settleClaims decides what becomes of claims whose Pod does not count any more, and makes those that a Pod without a node waits for.
 func (v *view) settleClaims(d *plan.Decision) {
 	if len(v.Set.Spec.VolumeClaimTemplates) > 0 {
@@ -241,20 +233,13 @@ func (v *view) settleClaims(d *plan.Decision) {
 		f := holders[id]
 		switch policy.Fate(v.holderOf(f, claim)) {
 		case claims.Follow:
-<<<<<<< HEAD
-			actions = append(actions, plan.Action{
-				Verb: plan.Patch, Phase: plan.PhaseVolumes, Object: claim, Changes: []plan.Change{claims.HandOver(v.Set.UID, f.Pod)},
-				Failed: updateClaimFailed(claim.Name),
-			})
-=======
 			to := v.Borrowers[claim.Name]
 			if f != nil && metav1.IsControlledBy(f.Pod, v.Set) {
 				to = append([]*corev1.Pod{f.Pod}, to...)
 			}
 			actions = append(actions, v.handOver(claim, plan.PhaseVolumes, to...))
->>>>>>> main
 		case claims.Drop:
-			actions = append(actions, plan.Action{Verb: plan.Delete, Phase: plan.PhaseVolumes, Object: claim, Failed: cleanClaimFailed(claim.Name)})
+			actions = append(actions, deleteClaim(claim, plan.PhaseVolumes, cleanClaimFailed(claim.Name)))
 		}
 	}
 	slices.SortFunc(actions, func(a, b plan.Action) int { return strings.Compare(a.Object.GetName(), b.Object.GetName()) })

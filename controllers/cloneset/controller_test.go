@@ -27,21 +27,6 @@ func TestWiring(t *testing.T) {
 	w := startWorld(t)
 	stop := w.startControllers(t)
 	for name, run := range map[string]func(*testing.T, *world){
-<<<<<<< HEAD
-		"a new set gets its Pods and reports them":                            createsPods,
-		"an orphan that matches is adopted, a Pod that does not is released":  adoptsAndReleases,
-		"a Pod that is deleted by hand is replaced":                           replacesDeleted,
-		"scaling in deletes Pods and waits for their end without standing by": scalesIn,
-		"a new image is brought to the same Pods":                             updatesInPlace,
-		"a cache that lags behind makes nobody create a Pod too many":         createsOnce,
-		"a Pod that is refused is asked for once, and reported":               reportsRefusal,
-		"in a namespace that is being deleted it waits and does not complain": endsWithItsNamespace,
-		"a Pod comes with its claims and goes with them":                      givesVolumes,
-		"a Pod that is deleted by hand comes back with its volume":            reusesVolumes,
-		"the claims of a Pod that goes or is let go follow it":                letsVolumesFollow,
-		"garbage in an annotation is healed":                                  healsGarbage,
-		"a hook is asked, marks its Pod, and is asked again":                  asksHooks,
-=======
 		"a new set gets its Pods and reports them":                               createsPods,
 		"an orphan that was the set's is adopted, a Pod that leaves is released": adoptsAndReleases,
 		"a Pod that is deleted by hand is replaced":                              replacesDeleted,
@@ -49,12 +34,12 @@ func TestWiring(t *testing.T) {
 		"a new image is brought to the same Pods":                                updatesInPlace,
 		"a cache that lags behind makes nobody create a Pod too many":            createsOnce,
 		"a Pod that is refused is asked for once, and reported":                  reportsRefusal,
+		"in a namespace that is being deleted it waits and does not complain":    endsWithItsNamespace,
 		"a Pod comes with its claims and goes with them":                         givesVolumes,
 		"a Pod that is deleted by hand comes back with its volume":               reusesVolumes,
 		"the claims of a Pod that goes or is let go follow it":                   letsVolumesFollow,
 		"garbage in an annotation is healed":                                     healsGarbage,
 		"a hook is asked, marks its Pod, and is asked again":                     asksHooks,
->>>>>>> main
 	} {
 		t.Run(name, func(t *testing.T) { run(t, w) })
 	}

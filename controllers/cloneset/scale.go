@@ -128,11 +128,7 @@ func (v *view) create(d *plan.Decision, counts rollout.Result) {
 			Annotations:  map[string]string{pub.LifecycleTimestampKey: timestamp(v.Now)},
 		})
 		d.Act(v.withVolumes(plan.Action{
-<<<<<<< HEAD
-			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, IfExists: plan.ExistsDefers, Done: createdPod(pod.Name), Failed: createFailed(),
-=======
-			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, IfExists: v.ifTaken(id), Done: createdPod(pod.Name), Failed: createFailed(pod.Name),
->>>>>>> main
+			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, IfExists: v.ifTaken(id), Done: createdPod(pod.Name), Failed: createFailed(),
 		}, pod, id))
 	}
 }
