@@ -63,10 +63,11 @@ func TestTheNodeAgentReadsAsItsNodeUnlessAComponentSaysOtherwise(t *testing.T) {
 		"impersonate-on:associated-node:list /pods":               true,
 		"impersonate-on:associated-node:watch /pods":              true,
 		"patch /pods/status":                                      true,
+		"obey limits.kruise.io/nodeagents":                        true,
 	}, rights(role))
 	pod, role = renderAgent(t, "read-all-pods")
 	assert.Contains(t, pod.Containers[0].Args, "--read-as-node=false")
-	assert.Equal(t, map[string]bool{"list /pods": true, "watch /pods": true, "patch /pods/status": true}, rights(role))
+	assert.Equal(t, map[string]bool{"list /pods": true, "watch /pods": true, "patch /pods/status": true, "obey limits.kruise.io/nodeagents": true}, rights(role))
 }
 
 func TestTheNodeAgentMountsTheFolderOfItsRuntime(t *testing.T) {

@@ -162,6 +162,10 @@ func TestPoliciesHoldThePowerAndNotAName(t *testing.T) {
 				switch r.GetKind() {
 				case "ValidatingAdmissionPolicy":
 					policy := decode[admissionregistrationv1.ValidatingAdmissionPolicy](t, r)
+					if len(policy.Spec.MatchConditions) == 0 {
+						// It holds everybody.
+						break
+					}
 					require.Len(t, policy.Spec.MatchConditions, 1)
 					condition := policy.Spec.MatchConditions[0].Expression
 					assert.NotContains(t, condition, "system:serviceaccount", "%s: a name changes", r.GetName())
