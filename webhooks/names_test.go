@@ -39,14 +39,17 @@ func TestAnInstallationUnderOtherNames(t *testing.T) {
 }
 
 func held(w *world) {
-	const trust, rule = `{"webhooks":[{"name":"vcloneset.kb.io","clientConfig":{"caBundle":"%s"}}]}`, `{"webhooks":[{"name":"vcloneset.kb.io","failurePolicy":"Fail"}]}`
+	const trust, rule = `{"webhooks":[{"name":"vcloneset.kb.io","clientConfig":{"caBundle":"%s"}}]}`, `{"webhooks":[{"name":"vcloneset.kb.io","timeoutSeconds":%d}]}`
 	webhook := w.withToken("other", "x-kruise-webhook-y")
 	patch := func(body string) error {
 		hooks := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "x-kruise-validating-webhook-configuration-y"}}
 		return webhook.Patch(w.Context(), hooks, client.RawPatch(types.StrategicMergePatchType, []byte(body)))
 	}
+	seconds := 5
 	w.eventually("the policy is in force", func() error {
-		if err := patch(rule); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "caBundle only") {
+		// What was written before the policy was in force is no change any more, and would be let through for ever.
+		seconds = seconds%30 + 1
+		if err := patch(fmt.Sprintf(rule, seconds)); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "caBundle only") {
 			return fmt.Errorf("not denied: %w", err)
 		}
 		return nil
