@@ -180,13 +180,15 @@ func TestStatusShowsZeros(t *testing.T) {
 	require.NoError(t, c.Create(t.Context(), obj))
 	typed := &kruisev1beta1.CloneSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "zeros"}}
 	require.NoError(t, c.Get(t.Context(), client.ObjectKeyFromObject(typed), typed))
+	assert.EqualValues(t, -1, typed.Status.ObservedGeneration, "nobody has seen it yet")
+	typed.Status = kruisev1beta1.CloneSetStatus{}
 	require.NoError(t, c.Status().Update(t.Context(), typed))
 
 	require.NoError(t, c.Get(t.Context(), client.ObjectKeyFromObject(obj), obj))
 	status := obj.Object["status"].(map[string]any)
 	for _, field := range []string{
 		"observedGeneration", "replicas", "readyReplicas", "availableReplicas", "updatedReplicas", "updatedReadyReplicas",
-		"updatedAvailableReplicas", "expectedUpdatedReplicas",
+		"updatedAvailableReplicas", "expectedUpdatedReplicas", "collisionCount",
 	} {
 		assert.Equal(t, int64(0), status[field], field)
 	}
