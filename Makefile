@@ -21,8 +21,8 @@ demo: ## Bring up a cluster, install Keelson, and watch a CloneSet change its im
 	@.ci/demo
 
 .PHONY: test
-test: ## Run all layers of tests: lint, kernel, story, fuzz, wiring, bundles, bench, feature
-	@.ci/test lint kernel story fuzz wiring bundles bench feature
+test: ## Run all layers of tests: lint, kernel, story, fuzz, race (with the wiring), bundles, bench, feature
+	@.ci/test lint kernel story fuzz race bundles bench feature
 
 .PHONY: bench bench-kernels profile
 PODS ?= 1000
@@ -39,7 +39,7 @@ profile: ## Show where the controllers spend their time and memory (SCENARIO=in-
 	@go tool pprof -top -cum -nodecount=60 $(BENCH_OUT)/profiles/*-cpu-*.pprof 2>/dev/null | cut -c1-150
 	@echo "more: go tool pprof -http=: $(BENCH_OUT)/profiles/..."
 
-.PHONY: lint test-kernel test-story fuzz test-wiring test-bundles test-bench test-feature
+.PHONY: lint test-kernel test-story fuzz test-wiring test-race test-bundles test-bench test-feature
 lint: ## Check the rules of the house
 	@.ci/test lint
 test-kernel: ## Is this arithmetic right?
@@ -50,6 +50,8 @@ fuzz: ## Does any input at all break a parser or a plan? (FUZZ_SECONDS=60 for ea
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) .ci/test fuzz
 test-wiring: ## Do watches, permissions and patches work against a real API server?
 	@.ci/test wiring
+test-race: ## Do goroutines of ours race? The wiring and more, under the race detector
+	@.ci/test race
 test-bundles: ## Does every overlay render, and grant what it must and no more?
 	@.ci/test bundles
 test-bench: ## Does the bench count as few writes as there should be?

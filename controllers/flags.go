@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -38,8 +39,8 @@ type flags struct {
 	logFormat                                 string
 	verbosity                                 int
 
-	policy       plan.Policy
-	derivedGates []string
+	policy    plan.Policy
+	gateNotes []string
 }
 
 func parse(args []string, out io.Writer) (flags, error) {
@@ -51,9 +52,9 @@ func parse(args []string, out io.Writer) (flags, error) {
 	set.StringVar(&f.metricsAddr, "metrics-addr", "127.0.0.1:8080", "where metrics are served; 0 turns them off. Beyond loopback they need an authorized token")
 	set.StringVar(&f.healthAddr, "health-probe-addr", ":8000", "where /healthz and /readyz are served")
 	set.BoolVar(&f.enablePprof, "enable-pprof", false, "serve profiles at --pprof-addr")
-	set.StringVar(&f.pprofAddr, "pprof-addr", "127.0.0.1:8090", "where profiles are served; they tell a lot and ask nobody, so keep them on loopback")
+	set.StringVar(&f.pprofAddr, "pprof-addr", "127.0.0.1:8090", "where profiles are served; they tell a lot and ask nobody, so it must be a loopback address")
 	set.BoolVar(&f.leaderElection, "enable-leader-election", true, "let one of several replicas work at a time")
-	set.StringVar(&f.leaderElectionNamespace, "leader-election-namespace", "kruise-system", "namespace of the lease")
+	set.StringVar(&f.leaderElectionNamespace, "leader-election-namespace", env("POD_NAMESPACE", "kruise-system"), "namespace of the lease")
 	set.StringVar(&f.leaderElectionID, "leader-election-id", "kruise-manager", "name of the lease")
 	set.DurationVar(&f.leaseDuration, "leader-election-lease-duration", 15*time.Second, "how long others wait before they take over")
 	set.DurationVar(&f.renewDeadline, "leader-election-renew-deadline", 10*time.Second, "how long the leader tries to renew before it gives up")
@@ -94,6 +95,8 @@ func (f *flags) check(rest []string) error {
 		return fmt.Errorf("--logging-format=%s: it must be json or text", f.logFormat)
 	case f.verbosity < 0 || f.verbosity > 10:
 		return fmt.Errorf("-v=%d: it must be from 0 to 10", f.verbosity)
+	case f.enablePprof && !isLocal(f.pprofAddr):
+		return fmt.Errorf("--pprof-addr=%s: it must be a loopback address such as 127.0.0.1:8090, which kubectl port-forward reaches", f.pprofAddr)
 	case f.leaseDuration <= f.renewDeadline:
 		return fmt.Errorf("--leader-election-lease-duration=%s: it must be longer than --leader-election-renew-deadline=%s", f.leaseDuration, f.renewDeadline)
 	default:
@@ -116,7 +119,7 @@ func (f *flags) resolveGates(list, dir string) error {
 	if err != nil {
 		return err
 	}
-	f.derivedGates = set.Derived()
+	f.gateNotes = set.Notes()
 	f.policy = plan.Policy{
 		ShortHash:               set.Enabled(gates.CloneSetShortHash),
 		PartitionRollback:       set.Enabled(gates.CloneSetPartitionRollback),
@@ -130,6 +133,14 @@ func (f *flags) resolveGates(list, dir string) error {
 	return nil
 }
 
+// env is a variable of the environment, or the fallback where it is not set.
+func env(name, fallback string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return fallback
+}
+
 // profiles is where profiles are served; empty means nowhere.
 func (f flags) profiles() string {
 	if f.enablePprof {
@@ -140,9 +151,11 @@ func (f flags) profiles() string {
 
 // isMetricsLocal says that metrics are reachable from this machine alone, or not at all.
 func (f flags) isMetricsLocal() bool {
-	if f.metricsAddr == "0" {
-		return true
-	}
-	host, _, err := net.SplitHostPort(f.metricsAddr)
+	return f.metricsAddr == "0" || isLocal(f.metricsAddr)
+}
+
+// isLocal reports whether an address is reachable from this machine alone.
+func isLocal(address string) bool {
+	host, _, err := net.SplitHostPort(address)
 	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }

@@ -28,6 +28,7 @@ func TestParseRefuses(t *testing.T) {
 		"a log is JSON or text":                  {args: []string{"--logging-format=xml"}, wantError: "--logging-format=xml: it must be json or text"},
 		"the verbosity has a range":              {args: []string{"-v=-1"}, wantError: "-v=-1"},
 		"a lease outlives the try to renew it":   {args: []string{"--leader-election-lease-duration=5s"}, wantError: "longer than --leader-election-renew-deadline=10s"},
+		"profiles stay on the loopback address":  {args: []string{"--enable-pprof", "--pprof-addr=:8090"}, wantError: "--pprof-addr=:8090: it must be a loopback address"},
 		"what is no flag is not passed over":     {args: []string{"cloneset"}, wantError: `"cloneset": only flags are understood`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,6 +61,32 @@ func TestParseGates(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, plan.Policy{VerticalScaling: true}, f.policy, "without the node agent's reports environments are not followed")
 	assert.True(t, f.leaderElection, "two replicas must not both work")
+}
+
+func TestTheLeaseIsInTheNamespaceOfThePod(t *testing.T) {
+	t.Setenv("POD_NAMESPACE", "")
+	for name, tc := range map[string]struct {
+		env  string
+		args []string
+		want string
+	}{
+		"the published one where nobody says": {want: "kruise-system"},
+		"that of the Pod":                     {env: "other", want: "other"},
+		"a flag wins":                         {env: "other", args: []string{"--leader-election-namespace=third"}, want: "third"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("POD_NAMESPACE", tc.env)
+			f, err := parse(tc.args, &bytes.Buffer{})
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, f.leaderElectionNamespace)
+		})
+	}
+}
+
+func TestAnAddressForProfilesThatAreNotServedMeansNothing(t *testing.T) {
+	f, err := parse([]string{"--pprof-addr=:8090"}, &bytes.Buffer{})
+	require.NoError(t, err)
+	assert.Empty(t, f.profiles())
 }
 
 func TestHelpAndVersion(t *testing.T) {

@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -45,6 +47,9 @@ func main() {
 	}
 }
 
+// shutdownTimeout is how long the program gives itself to finish what it has begun when it is told to stop. The Pod's grace period is longer.
+const shutdownTimeout = 30 * time.Second
+
 // run starts the manager with all kinds, and returns when the context ends.
 func run(ctx context.Context, f flags) error {
 	mgr, err := newManager(f)
@@ -63,8 +68,8 @@ func run(ctx context.Context, f flags) error {
 			return fmt.Errorf("adding %s: %w", name, err)
 		}
 	}
-	for _, sentence := range f.derivedGates {
-		ctrl.Log.Info("feature gate changed by another", "rule", sentence)
+	for _, sentence := range f.gateNotes {
+		ctrl.Log.Info("feature gates", "note", sentence)
 	}
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running the controllers: %w", err)
@@ -93,6 +98,7 @@ func newManager(f flags) (ctrl.Manager, error) {
 		HealthProbeBindAddress:        f.healthAddr,
 		PprofBindAddress:              f.profiles(),
 		Metrics:                       metricsOptions(f),
+		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
 		LeaderElection:                f.leaderElection,
 		LeaderElectionNamespace:       f.leaderElectionNamespace,
 		LeaderElectionID:              f.leaderElectionID,

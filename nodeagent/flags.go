@@ -26,13 +26,15 @@ type flags struct {
 	node                    string
 	socketRoot, socketFile  string
 	healthAddr, metricsAddr string
-	logFormat               string
-	verbosity               int
+	// readsAsNode lets the agent read Pods as the node that it runs on.
+	readsAsNode bool
+	logFormat   string
+	verbosity   int
 
 	// reportsMeta lets the agent report what runs; followsMetadata lets it restart containers for their environment, too.
 	reportsMeta     bool
 	followsMetadata bool
-	derivedGates    []string
+	gateNotes       []string
 }
 
 func parse(args []string, out io.Writer) (flags, error) {
@@ -45,6 +47,8 @@ func parse(args []string, out io.Writer) (flags, error) {
 	set.StringVar(&f.socketFile, "socket-file", "", "socket of the container runtime; empty looks for it")
 	set.StringVar(&f.healthAddr, "health-probe-addr", ":10220", "where /livez and /healthz are served")
 	set.StringVar(&f.metricsAddr, "addr", "127.0.0.1:10221", "where metrics are served, on the loopback address only; 0 turns them off")
+	set.BoolVar(&f.readsAsNode, "read-as-node", true,
+		"read Pods as the node that this runs on, which may read its own and no others; before Kubernetes 1.36 the program must read as itself")
 	set.StringVar(&gateList, "feature-gates", "", "feature gates, such as DaemonWatchingPod=false; they win over the directory")
 	set.StringVar(&gateDir, "feature-gates-dir", "", "directory with one file for each feature gate, holding true or false")
 	set.StringVar(&f.logFormat, "logging-format", "json", "how the log is written: json or text")
@@ -101,7 +105,7 @@ func (f *flags) resolveGates(list, dir string) error {
 	if err != nil {
 		return err
 	}
-	f.derivedGates = set.Derived()
+	f.gateNotes = set.Notes()
 	f.reportsMeta = set.Enabled(gates.DaemonWatchingPod)
 	f.followsMetadata = f.reportsMeta && set.Enabled(gates.InPlaceUpdateEnvFromMetadata)
 	return nil

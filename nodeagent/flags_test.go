@@ -51,7 +51,7 @@ func TestSettings(t *testing.T) {
 	f, err := parse(nil, &bytes.Buffer{})
 	require.NoError(t, err)
 	assert.Equal(t, flags{
-		node: "node-a", socketRoot: "/run", healthAddr: ":10220", metricsAddr: "127.0.0.1:10221", logFormat: "json", reportsMeta: true, followsMetadata: true,
+		node: "node-a", socketRoot: "/run", healthAddr: ":10220", metricsAddr: "127.0.0.1:10221", logFormat: "json", readsAsNode: true, reportsMeta: true, followsMetadata: true,
 	}, f)
 
 	dir := t.TempDir()
@@ -60,7 +60,7 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, f.reportsMeta)
 	assert.False(t, f.followsMetadata)
-	assert.NotEmpty(t, f.derivedGates)
+	assert.NotEmpty(t, f.gateNotes)
 }
 
 func TestHelpAndVersion(t *testing.T) {

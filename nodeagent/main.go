@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -44,39 +46,60 @@ func main() {
 }
 
 func run(ctx context.Context, f flags) error {
+	if err := limitMemory(); err != nil {
+		return err
+	}
 	runtime, version, err := cri.Connect(ctx, f.socketRoot, f.socketFile)
 	if err != nil {
 		return err
 	}
 	logger := klog.FromContext(ctx)
 	logger.Info("Found the container runtime", "name", version.Name, "version", version.Version)
-	for _, sentence := range f.derivedGates {
-		logger.Info("Feature gate changed by another", "rule", sentence)
+	for _, sentence := range f.gateNotes {
+		logger.Info("Feature gates", "note", sentence)
 	}
 	config, err := clusterConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
 	config.UserAgent, config.QPS = "kruise-daemon", -1
-	client, err := kubernetes.NewForConfig(config)
+	clients, err := clientsOf(config, f)
 	if err != nil {
 		return fmt.Errorf("reaching the cluster: %w", err)
 	}
-	reporter, err := meta.New(client, runtime, version, meta.Options{Node: f.node, FollowsMetadata: f.followsMetadata})
+	reporter, err := meta.New(clients, runtime, version, meta.Options{Node: f.node, FollowsMetadata: f.followsMetadata})
 	if err != nil {
 		return err
 	}
+	watch := cri.NewWatch(runtime, version, cri.DefaultWatch())
+	ready := []check{watch.Ready}
 	group, ctx := errgroup.WithContext(ctx)
 	if f.reportsMeta {
+		ready = append(ready, reporter.Ready)
 		group.Go(func() error { return reporter.Run(ctx) })
 	}
-	group.Go(func() error { return serve(ctx, f.healthAddr, health(f, reporter)) })
+	group.Go(func() error { return watch.Run(ctx) })
+	group.Go(func() error { return serve(ctx, f.healthAddr, health([]check{watch.Alive}, ready)) })
 	if f.metricsAddr != "0" {
 		metrics := http.NewServeMux()
 		metrics.Handle("/metrics", promhttp.Handler())
 		group.Go(func() error { return serve(ctx, f.metricsAddr, metrics) })
 	}
 	return group.Wait()
+}
+
+// clientsOf makes the clients of the agent. It reads as the node, which the API server lets see its own Pods and no others, and writes as itself.
+func clientsOf(config *rest.Config, f flags) (meta.Clients, error) {
+	reading := rest.CopyConfig(config)
+	if f.readsAsNode {
+		reading.Impersonate.UserName = "system:node:" + f.node
+	}
+	read, err := kubernetes.NewForConfig(reading)
+	if err != nil {
+		return meta.Clients{}, err
+	}
+	write, err := kubernetes.NewForConfig(config)
+	return meta.Clients{Read: read, Write: write}, err
 }
 
 // clusterConfig is that of the Pod that this runs in, unless KUBECONFIG names a file.
@@ -87,20 +110,19 @@ func clusterConfig() (*rest.Config, error) {
 	return rest.InClusterConfig()
 }
 
-// health answers /livez while the program runs, and /readyz when the Pods of the node are known. /healthz is the published name of the latter.
-func health(f flags, reporter *meta.Worker) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
-	ready := func(w http.ResponseWriter, _ *http.Request) {
-		if err := reporter.Ready(); err != nil && f.reportsMeta {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		_, _ = w.Write([]byte("ok"))
+// limitMemory tells the garbage collector to work harder before the container's memory ends, of which MEMORY_LIMIT says how many bytes it is: a tenth is
+// left for what the collector does not see. GOMEMLIMIT wins.
+func limitMemory() error {
+	text := os.Getenv("MEMORY_LIMIT")
+	if text == "" || os.Getenv("GOMEMLIMIT") != "" {
+		return nil
 	}
-	mux.HandleFunc("/readyz", ready)
-	mux.HandleFunc("/healthz", ready)
-	return mux
+	limit, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || limit <= 0 {
+		return fmt.Errorf("MEMORY_LIMIT: %q is no number of bytes", text)
+	}
+	debug.SetMemoryLimit(limit / 10 * 9)
+	return nil
 }
 
 // serve answers HTTP until the context ends.

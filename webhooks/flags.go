@@ -39,7 +39,7 @@ func parse(args []string, out io.Writer) (flags, error) {
 	var showVersion bool
 	set := flag.NewFlagSet("webhooks", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
-	set.StringVar(&f.metricsAddr, "metrics-addr", "127.0.0.1:8080", "where metrics are served, on the loopback address only; 0 turns them off")
+	set.StringVar(&f.metricsAddr, "metrics-addr", "127.0.0.1:8080", "where metrics are served; 0 turns them off. Beyond loopback they need an authorized token")
 	set.StringVar(&f.healthAddr, "health-probe-addr", ":8000", "where /healthz and /readyz are served")
 	set.IntVar(&f.port, "port", 9876, "where webhooks are served")
 	set.StringVar(&f.namespace, "namespace", env("POD_NAMESPACE", "kruise-system"), "namespace of the Service and the Secret")
@@ -80,8 +80,6 @@ func (f *flags) check(rest []string) error {
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("%q: only flags are understood", rest[0])
-	case !f.isMetricsLocal():
-		return fmt.Errorf("--metrics-addr=%s: it must be a loopback address such as 127.0.0.1:8080, or 0", f.metricsAddr)
 	case f.port < 1 || f.port > 65535:
 		return fmt.Errorf("--port=%d: it must be from 1 to 65535", f.port)
 	case f.logFormat != "json" && f.logFormat != "text":
@@ -99,7 +97,7 @@ func (f *flags) isMetricsLocal() bool {
 		return true
 	}
 	host, _, err := net.SplitHostPort(f.metricsAddr)
-	return err == nil && net.ParseIP(host).IsLoopback()
+	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
 // logger writes structured lines. What slog calls a level is a verbosity below zero.

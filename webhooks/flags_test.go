@@ -22,7 +22,6 @@ func TestParseRefuses(t *testing.T) {
 		"an unknown gate is named with its flag": {args: []string{"--feature-gates=Nope=true"}, wantError: `--feature-gates=Nope=true: parsing feature gates: unknown feature gate "Nope"`},
 		"a directory that is not there is named": {args: []string{"--feature-gates-dir=/does/not/exist"}, wantError: "--feature-gates-dir=/does/not/exist"},
 		"a port has a range":                     {args: []string{"--port=99999"}, wantError: "--port=99999: it must be from 1 to 65535"},
-		"metrics stay on the loopback address":   {args: []string{"--metrics-addr=:8080"}, wantError: "--metrics-addr=:8080: it must be a loopback address"},
 		"a log is JSON or text":                  {args: []string{"--logging-format=xml"}, wantError: "--logging-format=xml: it must be json or text"},
 		"the verbosity has a range":              {args: []string{"-v=11"}, wantError: "-v=11"},
 		"what is no flag is not passed over":     {args: []string{"cloneset"}, wantError: `"cloneset": only flags are understood`},
@@ -46,6 +45,16 @@ func TestParseNamesWhereWeAre(t *testing.T) {
 	f, err = parse([]string{"--service=hooks", "--feature-gates-dir=" + dir}, &bytes.Buffer{})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"elsewhere", "hooks", "certs"}, []string{f.namespace, f.service, f.secret})
+}
+
+func TestMetricsBeyondLoopbackAreProtected(t *testing.T) {
+	for address, wantSecure := range map[string]bool{"0": false, "127.0.0.1:8080": false, "localhost:8080": false, "[::1]:8080": false, ":8443": true, "10.0.0.1:8443": true} {
+		t.Run(address, func(t *testing.T) {
+			o := metricsOptions(flags{metricsAddr: address})
+			assert.Equal(t, wantSecure, o.SecureServing)
+			assert.Equal(t, wantSecure, o.FilterProvider != nil)
+		})
+	}
 }
 
 func TestHelpAndVersion(t *testing.T) {

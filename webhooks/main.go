@@ -18,8 +18,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsfilters "sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -56,6 +58,9 @@ func linger(ctx context.Context) context.Context {
 	return later
 }
 
+// shutdownTimeout is how long the program gives itself after that to finish what it has begun. The Pod's grace period is longer than both.
+const shutdownTimeout = 30 * time.Second
+
 func run(ctx context.Context, f flags) error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -70,9 +75,9 @@ func run(ctx context.Context, f flags) error {
 		return fmt.Errorf("reaching the cluster: %w", err)
 	}
 	keeper, err := serving.NewKeeper(config, serving.Options{
-		Namespace: f.namespace, Secret: f.secret, DNSName: f.service + "." + f.namespace + ".svc",
+		Namespace: f.namespace, Secret: f.secret, DNSName: serving.Host(f.service, f.namespace),
 		Targets: []serving.Target{
-			serving.ValidatingWebhooks("kruise-validating-webhook-configuration"),
+			serving.ValidatingWebhooks(),
 			serving.Conversion("clonesets.apps.kruise.io"),
 		},
 	})
@@ -87,7 +92,7 @@ func run(ctx context.Context, f flags) error {
 	server.Register("/healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) }))
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: runtime.NewScheme(), WebhookServer: server, HealthProbeBindAddress: f.healthAddr,
-		Metrics: metricsserver.Options{BindAddress: f.metricsAddr},
+		Metrics: metricsOptions(f), GracefulShutdownTimeout: ptr.To(shutdownTimeout),
 	})
 	if err != nil {
 		return fmt.Errorf("preparing the webhooks: %w", err)
@@ -101,4 +106,14 @@ func run(ctx context.Context, f flags) error {
 		return fmt.Errorf("serving the webhooks: %w", err)
 	}
 	return nil
+}
+
+// metricsOptions serves metrics to anybody on the loopback address, and elsewhere only to those that the API server authorizes.
+func metricsOptions(f flags) metricsserver.Options {
+	o := metricsserver.Options{BindAddress: f.metricsAddr}
+	if !f.isMetricsLocal() {
+		o.SecureServing = true
+		o.FilterProvider = metricsfilters.WithAuthenticationAndAuthorization
+	}
+	return o
 }

@@ -25,7 +25,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -52,6 +51,8 @@ func TestTheWebhooks(t *testing.T) {
 		{"the trust belongs to its own field manager", ownership},
 		{"both versions are served", bothVersions},
 		{"a template that the cluster would not take is refused by field", refusals},
+		{"what somebody else's policy says of PodTemplates is a warning", strangersRules},
+		{"what conversion keeps is bounded", keptFields},
 		{"every published rule is kept, and says how to mend what breaks it", publishedRules},
 		{"an update that cannot be made in place is warned of", warned},
 		{"what was stored while nobody answered can still be scaled and deleted", oldFaults},
@@ -78,12 +79,12 @@ func (w *world) secret() *corev1.Secret {
 }
 
 // targets are the objects that hold the trust, as they are now.
-func (w *world) targets() map[string]*unstructured.Unstructured {
+func (w *world) targets(configuration ...string) map[string]*unstructured.Unstructured {
 	w.Helper()
 	out := map[string]*unstructured.Unstructured{}
 	for name, kind := range map[string]schema.GroupVersionKind{
-		"kruise-validating-webhook-configuration": {Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingWebhookConfiguration"},
-		"clonesets.apps.kruise.io":                {Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"},
+		append(configuration, "kruise-validating-webhook-configuration")[0]: {Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingWebhookConfiguration"},
+		"clonesets.apps.kruise.io": {Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"},
 	} {
 		object := &unstructured.Unstructured{}
 		object.SetGroupVersionKind(kind)
@@ -341,23 +342,64 @@ func garbage(w *world, replicas []*replica) {
 
 // limits asks for what the ServiceAccount must not get.
 func limits(w *world, _ []*replica) {
-	config := rest.CopyConfig(w.admin)
-	config.Impersonate = rest.ImpersonationConfig{UserName: serviceAccount, Groups: serviceAccountGroups()}
-	as, err := client.New(config, client.Options{Scheme: w.Scheme()})
-	require.NoError(w, err)
-	crd := w.targets()["clonesets.apps.kruise.io"]
-	for name, body := range map[string]string{
-		"a short name": `{"op":"add","path":"/spec/names/shortNames/-","value":"mine"}`,
-		"a version":    `{"op":"replace","path":"/spec/versions/0/served","value":false}`,
-		"a label":      `{"op":"add","path":"/metadata/labels","value":{"a":"b"}}`,
-		"a finalizer":  `{"op":"add","path":"/metadata/finalizers","value":["a/b"]}`,
-		"the service":  `{"op":"replace","path":"/spec/conversion/webhook/clientConfig/service/namespace","value":"mine"}`,
-		"the strategy": `{"op":"replace","path":"/spec/conversion","value":{"strategy":"None"}}`,
+	as := w.withToken("kruise-system", "kruise-webhook")
+	crd, hooks := w.targets()["clonesets.apps.kruise.io"], w.targets()["kruise-validating-webhook-configuration"]
+	for _, tc := range []struct {
+		object  *unstructured.Unstructured
+		want    string
+		path    string
+		changes map[string]string
+	}{
+		{
+			object: crd, want: "the webhooks may change spec.conversion.webhook.clientConfig.caBundle only", path: "/spec/conversion/webhook/clientConfig",
+			changes: map[string]string{
+				"a short name":        `{"op":"add","path":"/spec/names/shortNames/-","value":"mine"}`,
+				"a version":           `{"op":"replace","path":"/spec/versions/0/served","value":false}`,
+				"a label":             `{"op":"add","path":"/metadata/labels","value":{"a":"b"}}`,
+				"a finalizer":         `{"op":"add","path":"/metadata/finalizers","value":["a/b"]}`,
+				"the service":         `{"op":"replace","path":"/spec/conversion/webhook/clientConfig/service/namespace","value":"mine"}`,
+				"the port":            `{"op":"replace","path":"/spec/conversion/webhook/clientConfig/service/port","value":8443}`,
+				"an address":          `{"op":"replace","path":"/spec/conversion/webhook/clientConfig","value":{"url":"https://example.com"}}`,
+				"the review versions": `{"op":"add","path":"/spec/conversion/webhook/conversionReviewVersions/-","value":"v2"}`,
+				"the strategy":        `{"op":"replace","path":"/spec/conversion","value":{"strategy":"None"}}`,
+			},
+		},
+		{
+			object: hooks, want: "the webhooks may change webhooks[].clientConfig.caBundle only", path: "/webhooks/0/clientConfig",
+			changes: map[string]string{
+				"a rule for Secrets": `{"op":"add","path":"/webhooks/0/rules/-","value":{"apiGroups":[""],"apiVersions":["v1"],"operations":["*"],"resources":["secrets"]}}`,
+				"the rules":          `{"op":"replace","path":"/webhooks/0/rules/0/resources","value":["*"]}`,
+				"an address":         `{"op":"replace","path":"/webhooks/0/clientConfig","value":{"url":"https://example.com"}}`,
+				"the service":        `{"op":"replace","path":"/webhooks/0/clientConfig/service/namespace","value":"mine"}`,
+				"the path":           `{"op":"replace","path":"/webhooks/0/clientConfig/service/path","value":"/"}`,
+				"the failure policy": `{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}`,
+				"the namespaces":     `{"op":"replace","path":"/webhooks/0/namespaceSelector","value":{"matchLabels":{"a":"b"}}}`,
+				"a condition":        `{"op":"add","path":"/webhooks/0/matchConditions","value":[{"name":"a","expression":"true"}]}`,
+				"the timeout":        `{"op":"replace","path":"/webhooks/0/timeoutSeconds","value":30}`,
+				"another webhook": `{"op":"add","path":"/webhooks/-","value":{"name":"all.example.com","clientConfig":{"url":"https://example.com"},` +
+					`"admissionReviewVersions":["v1"],"sideEffects":"None","rules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["*"],"resources":["secrets"]}]}}`,
+				"no webhook":   `{"op":"remove","path":"/webhooks/0"}`,
+				"its name":     `{"op":"replace","path":"/webhooks/0/name","value":"other.kb.io"}`,
+				"a label":      `{"op":"add","path":"/metadata/labels/a","value":"b"}`,
+				"an owner":     `{"op":"add","path":"/metadata/ownerReferences","value":[{"apiVersion":"v1","kind":"Pod","name":"a","uid":"b"}]}`,
+				"a finalizer":  `{"op":"add","path":"/metadata/finalizers","value":["a/b"]}`,
+				"no selection": `{"op":"remove","path":"/metadata/labels"}`,
+			},
+		},
 	} {
-		w.Run("of the CRD "+name, func(t *testing.T) {
-			err := as.Patch(t.Context(), crd.DeepCopy(), client.RawPatch(types.JSONPatchType, []byte("["+body+"]")))
-			require.ErrorContains(t, err, "the webhooks may change spec.conversion.webhook.clientConfig.caBundle only")
-		})
+		for name, body := range tc.changes {
+			w.Run("of the "+tc.object.GetKind()+" "+name, func(t *testing.T) {
+				err := as.Patch(t.Context(), tc.object.DeepCopy(), client.RawPatch(types.JSONPatchType, []byte("["+body+"]")))
+				require.ErrorContains(t, err, tc.want)
+				require.True(t, apierrors.IsForbidden(err), "not Invalid, which makes some tools delete the object: %v", err)
+				require.NoError(t, w.Patch(t.Context(), tc.object.DeepCopy(), client.RawPatch(types.JSONPatchType, []byte("["+body+"]")), client.DryRunAll),
+					"whoever owns the cluster may")
+			})
+		}
+		trust := `[{"op":"replace","path":"` + tc.path + `/caBundle","value":"` + base64.StdEncoding.EncodeToString(w.admin.CAData) + `"}]`
+		require.NoError(w, as.Patch(w.Context(), tc.object.DeepCopy(), client.RawPatch(types.JSONPatchType, []byte(trust)), client.DryRunAll))
+		trust = `[{"op":"remove","path":"` + tc.path + `/caBundle"}]`
+		require.NoError(w, as.Patch(w.Context(), tc.object.DeepCopy(), client.RawPatch(types.JSONPatchType, []byte(trust)), client.DryRunAll))
 	}
 	template := func() *corev1.PodTemplate {
 		return &corev1.PodTemplate{ObjectMeta: metav1.ObjectMeta{GenerateName: "x-", Namespace: "default"}, Template: corev1.PodTemplateSpec{

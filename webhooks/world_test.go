@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -67,7 +68,17 @@ func (w *warnings) take() []string {
 	return texts
 }
 
+// newWorld is one that holds the bundles of the webhooks under the names that they have.
 func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := newEmptyWorld(t)
+	require.NoError(t, w.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kruise-system"}}))
+	w.apply("../bundles/crd")
+	w.apply("../bundles/webhooks")
+	return w
+}
+
+func newEmptyWorld(t *testing.T) *world {
 	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS must name a folder with kube-apiserver and etcd: run make envtest")
@@ -86,9 +97,6 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, clientgoscheme.AddToScheme(scheme))
 	w.Client, err = client.New(config, client.Options{Scheme: scheme})
 	require.NoError(t, err)
-	require.NoError(t, w.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kruise-system"}}))
-	w.apply("../bundles/crd")
-	w.apply("../bundles/webhooks")
 	return w
 }
 
@@ -134,11 +142,17 @@ func (w *world) eventually(what string, check func() error) {
 // kubeconfig lets a program act as the shipped ServiceAccount, and as nobody else.
 func (w *world) kubeconfig() string {
 	w.Helper()
+	return w.kubeconfigOf("kruise-system", "kruise-webhook")
+}
+
+func (w *world) kubeconfigOf(namespace, account string) string {
+	w.Helper()
 	c := clientcmdapi.NewConfig()
 	c.Clusters["here"] = &clientcmdapi.Cluster{Server: w.admin.Host, CertificateAuthorityData: w.admin.CAData}
 	c.AuthInfos["webhook"] = &clientcmdapi.AuthInfo{
 		ClientCertificateData: w.admin.CertData, ClientKeyData: w.admin.KeyData,
-		Impersonate: serviceAccount, ImpersonateGroups: serviceAccountGroups(),
+		Impersonate:       "system:serviceaccount:" + namespace + ":" + account,
+		ImpersonateGroups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
 	}
 	c.Contexts["here"] = &clientcmdapi.Context{Cluster: "here", AuthInfo: "webhook"}
 	c.CurrentContext = "here"
@@ -147,10 +161,21 @@ func (w *world) kubeconfig() string {
 	return path
 }
 
-const serviceAccount = "system:serviceaccount:kruise-system:kruise-webhook"
+// withToken is a client with a token of a ServiceAccount, and with nothing else.
+func (w *world) withToken(namespace, account string) client.Client {
+	w.Helper()
+	config := rest.AnonymousClientConfig(w.admin)
+	config.BearerToken = w.token(namespace, account)
+	c, err := client.New(config, client.Options{Scheme: w.Scheme()})
+	require.NoError(w, err)
+	return c
+}
 
-func serviceAccountGroups() []string {
-	return []string{"system:serviceaccounts", "system:serviceaccounts:kruise-system", "system:authenticated"}
+func (w *world) token(namespace, account string) string {
+	w.Helper()
+	request := &authenticationv1.TokenRequest{}
+	require.NoError(w, w.SubResource("token").Create(w.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account, Namespace: namespace}}, request))
+	return request.Status.Token
 }
 
 // replica is one running copy of the program.
@@ -167,13 +192,13 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// run starts a replica and makes it an endpoint of the Service.
-func (w *world) run(name string) *replica {
+// start starts a replica, with more flags than it needs anyway.
+func (w *world) start(name string, flags ...string) *replica {
 	w.Helper()
 	r := &replica{port: freePort(w.T), health: freePort(w.T)}
-	f, err := parse([]string{
+	f, err := parse(append([]string{
 		"--metrics-addr=0", "--port=" + strconv.Itoa(r.port), "--health-probe-addr=127.0.0.1:" + strconv.Itoa(r.health),
-	}, os.Stderr)
+	}, flags...), os.Stderr)
 	require.NoError(w, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -184,6 +209,13 @@ func (w *world) run(name string) *replica {
 	})
 	w.Cleanup(r.stop)
 	w.eventually("replica "+name+" is ready", r.ready)
+	return r
+}
+
+// run starts a replica and makes it an endpoint of the Service.
+func (w *world) run(name string) *replica {
+	w.Helper()
+	r := w.start(name)
 	require.NoError(w, w.Create(w.Context(), &discoveryv1.EndpointSlice{
 		ObjectMeta:  metav1.ObjectMeta{Name: name, Namespace: "kruise-system", Labels: map[string]string{discoveryv1.LabelServiceName: "kruise-webhook-service"}},
 		AddressType: discoveryv1.AddressTypeIPv4,

@@ -4,9 +4,13 @@
 package gates_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -80,6 +84,7 @@ func TestTableHoldsTogether(t *testing.T) {
 	}
 	for _, g := range gates.All() {
 		assert.Regexp(t, `^[A-Z].*\.$`, g.Doc, g.Name)
+		assert.Equal(t, g.Class == gates.Settled, g.Instead != "", "%s: a settled gate, and no other, says what happens instead", g.Name)
 		for _, list := range [][]gates.Name{g.Needs, g.Forces, g.Excludes} {
 			for _, other := range list {
 				assert.True(t, known[other], "%s speaks of %s", g.Name, other)
@@ -92,154 +97,10 @@ func TestTableHoldsTogether(t *testing.T) {
 func TestDefaultsNeedNoRule(t *testing.T) {
 	set, err := gates.Resolve(nil)
 	require.NoError(t, err)
-	assert.Empty(t, set.Derived())
+	assert.Empty(t, set.Notes())
 	for _, g := range gates.All() {
-		assert.Equal(t, g.Default, set.Enabled(g.Name), g.Name)
+		assert.Equal(t, g.Default && g.Class != gates.Unbuilt, set.Enabled(g.Name), g.Name)
 	}
-}
-
-// resolution is a flag and what it turns on and off.
-type resolution struct {
-	settings string
-	wantOn   []gates.Name
-	wantOff  []gates.Name
-}
-
-func (r resolution) check(t *testing.T) {
-	settings, err := gates.ParseFlag(r.settings)
-	require.NoError(t, err)
-	set, err := gates.Resolve(settings)
-	require.NoError(t, err)
-	for _, gate := range r.wantOn {
-		assert.True(t, set.Enabled(gate), "%s is off: %v", gate, set.Derived())
-	}
-	for _, gate := range r.wantOff {
-		assert.False(t, set.Enabled(gate), "%s is on: %v", gate, set.Derived())
-	}
-}
-
-func TestResolve(t *testing.T) {
-	tests := map[string]resolution{
-		"an explicit gate is on": {
-			settings: "CloneSetShortHash=true",
-			wantOn:   []gates.Name{gates.CloneSetShortHash},
-			wantOff:  []gates.Name{gates.CloneSetPartitionRollback},
-		},
-		"all groups on turns every gate on": {
-			settings: "AllAlpha=true,AllBeta=true",
-			wantOn:   every(),
-		},
-		"a gate wins over its group": {
-			settings: "AllAlpha=true,AllBeta=true,EnableExternalCerts=false,TemplateNoDefaults=false",
-			wantOn:   []gates.Name{gates.CloneSetShortHash, gates.ResourcesDeletionProtection},
-			wantOff:  []gates.Name{gates.EnableExternalCerts, gates.TemplateNoDefaults},
-		},
-		"all groups off turns every gate off": {
-			settings: "AllAlpha=false,AllBeta=false",
-			wantOff:  every(),
-		},
-	}
-	for name, tc := range tests {
-		t.Run(name, tc.check)
-	}
-}
-
-func TestResolveAppliesTheRulesOfStartUp(t *testing.T) {
-	tests := map[string]resolution{
-		"without the Pod webhook what needs it is off": {
-			settings: "PodWebhook=false,AllAlpha=true",
-			wantOn:   []gates.Name{gates.CloneSetShortHash, gates.KruiseDaemon},
-			wantOff: []gates.Name{
-				gates.PodWebhook, gates.KruisePodReadinessGate, gates.PodUnavailableBudgetDeleteGate,
-				gates.PodUnavailableBudgetUpdateGate, gates.WorkloadSpread, gates.SidecarSetPatchPodMetadataDefaultsAllowed,
-				gates.EnhancedLivenessProbe, gates.EnablePodProbeMarkerOnServerless,
-			},
-		},
-		"without the node agent what needs it is off": {
-			settings: "KruiseDaemon=false,AllAlpha=true",
-			wantOn:   []gates.Name{gates.PodWebhook, gates.WorkloadSpread},
-			wantOff: []gates.Name{
-				gates.KruiseDaemon, gates.PreDownloadImageForInPlaceUpdate, gates.DaemonWatchingPod,
-				gates.InPlaceUpdateEnvFromMetadata, gates.PreDownloadImageForDaemonSetUpdate, gates.PodProbeMarkerGate,
-				gates.SidecarTerminator, gates.ImagePullJobGate, gates.EnhancedLivenessProbe,
-			},
-		},
-		"a pre-download gate turns image pull jobs on": {
-			settings: "PreDownloadImageForInPlaceUpdate=true",
-			wantOn:   []gates.Name{gates.ImagePullJobGate},
-		},
-		"the other pre-download gate turns image pull jobs on": {
-			settings: "PreDownloadImageForDaemonSetUpdate=true",
-			wantOn:   []gates.Name{gates.ImagePullJobGate},
-		},
-		"an image pull job gate that is off by name keeps a grouped pre-download gate off": {
-			settings: "AllAlpha=true,ImagePullJobGate=false",
-			wantOff:  []gates.Name{gates.ImagePullJobGate, gates.PreDownloadImageForInPlaceUpdate},
-		},
-		"cascading protection by group gives way to protection being off": {
-			settings: "AllAlpha=true",
-			wantOff:  []gates.Name{gates.DeletionProtectionForCRDCascadingGate},
-		},
-	}
-	for name, tc := range tests {
-		t.Run(name, tc.check)
-	}
-}
-
-func TestResolveRefusesContradictions(t *testing.T) {
-	tests := map[string]struct {
-		settings string
-		wantErr  []string
-	}{
-		"cascading protection by name needs protection": {
-			settings: "DeletionProtectionForCRDCascadingGate=true",
-			wantErr: []string{
-				"enabling gate DeletionProtectionForCRDCascadingGate: it needs ResourcesDeletionProtection, which is off by default",
-			},
-		},
-		"spread without the Pod webhook contradicts": {
-			settings: "PodWebhook=false,WorkloadSpread=true",
-			wantErr:  []string{"enabling gate WorkloadSpread: it needs PodWebhook, which is off by PodWebhook=false"},
-		},
-		"image pull jobs without the node agent contradict": {
-			settings: "KruiseDaemon=false,ImagePullJobGate=true",
-			wantErr:  []string{"enabling gate ImagePullJobGate: it needs KruiseDaemon, which is off by KruiseDaemon=false"},
-		},
-		"a group that takes away what an explicit gate needs contradicts": {
-			settings: "AllBeta=false,WorkloadSpread=true",
-			wantErr:  []string{"it needs PodWebhook, which is off by AllBeta=false"},
-		},
-		"pre-download without image pull jobs contradicts": {
-			settings: "PreDownloadImageForInPlaceUpdate=true,ImagePullJobGate=false",
-			wantErr: []string{
-				"enabling gate PreDownloadImageForInPlaceUpdate: it turns ImagePullJobGate on, which is off by ImagePullJobGate=false",
-			},
-		},
-		"every contradiction is told at once": {
-			settings: "PodWebhook=false,WorkloadSpread=true,KruiseDaemon=false,SidecarTerminator=true",
-			wantErr:  []string{"enabling gate WorkloadSpread", "enabling gate SidecarTerminator"},
-		},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			settings, err := gates.ParseFlag(tc.settings)
-			require.NoError(t, err)
-			_, err = gates.Resolve(settings)
-			for _, want := range tc.wantErr {
-				require.ErrorContains(t, err, want)
-			}
-		})
-	}
-}
-
-func TestDerivedSaysWhy(t *testing.T) {
-	set, err := gates.Resolve(map[string]bool{"PodWebhook": false, "PreDownloadImageForInPlaceUpdate": true})
-	require.NoError(t, err)
-	assert.Equal(t, []string{
-		"WorkloadSpread is off: it needs PodWebhook, which is off by PodWebhook=false",
-		"PodUnavailableBudgetDeleteGate is off: it needs PodWebhook, which is off by PodWebhook=false",
-		"ImagePullJobGate is on: PreDownloadImageForInPlaceUpdate turns it on",
-	}, set.Derived())
 }
 
 func TestResolveRefusesAnUnknownGate(t *testing.T) {
@@ -316,10 +177,85 @@ func TestParseDirRefuses(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
-func every() []gates.Name {
-	var names []gates.Name
-	for _, g := range gates.All() {
-		names = append(names, g.Name)
+// programs are the folders of the code that may ask for a gate.
+var programs = []string{"../../controllers", "../../webhooks", "../../nodeagent"}
+
+// asked are the gates that the programs ask for by name.
+func asked(t *testing.T) map[gates.Name]bool {
+	t.Helper()
+	found := map[gates.Name]bool{}
+	for _, program := range programs {
+		require.NoError(t, filepath.WalkDir(program, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				selector, isSelector := n.(*ast.SelectorExpr)
+				if !isSelector {
+					return true
+				}
+				if in, isName := selector.X.(*ast.Ident); isName && in.Name == "gates" {
+					found[gates.Name(selector.Sel.Name)] = true
+				}
+				return true
+			})
+			return nil
+		}))
 	}
-	return names
+	return found
+}
+
+func TestAGateSwitchesSomethingExactlyWhereTheTableSaysSo(t *testing.T) {
+	found := asked(t)
+	// A gate that others need is asked for through them.
+	switches := func(gate gates.Name) bool {
+		return found[gate] || slices.ContainsFunc(gates.All(), func(g gates.Gate) bool { return found[g.Name] && slices.Contains(g.Needs, gate) })
+	}
+	for _, g := range gates.All() {
+		assert.Equal(t, g.Class == gates.Built, switches(g.Name), "%s: a gate is built when a program asks for it, and no other is", g.Name)
+	}
+}
+
+func TestAGateThatNothingImplementsIsRefused(t *testing.T) {
+	for _, g := range gates.All() {
+		t.Run(string(g.Name), func(t *testing.T) {
+			off, err := gates.Resolve(map[string]bool{string(g.Name): false})
+			require.NoError(t, err, "false is true of it")
+			assert.False(t, off.Enabled(g.Name))
+			on, err := gates.Resolve(map[string]bool{string(g.Name): true})
+			switch g.Class {
+			case gates.Unbuilt:
+				require.ErrorContains(t, err, "enabling gate "+string(g.Name)+": nothing implements it in this version; set "+string(g.Name)+"=false, or leave it out")
+			case gates.Settled:
+				require.NoError(t, err)
+				assert.Equal(t, []string{string(g.Name) + "=true changes nothing. " + g.Instead}, on.Notes())
+			case gates.Built:
+				require.NoError(t, err)
+				assert.True(t, on.Enabled(g.Name))
+			}
+		})
+	}
+}
+
+func TestAllThatIsRefusedIsNamedInOneLine(t *testing.T) {
+	_, err := gates.Load("ResourcesDeletionProtection=true,PodWebhook=true,WorkloadSpread=false", "")
+	require.EqualError(t, err, "feature gates: enabling gates PodWebhook, ResourcesDeletionProtection: nothing implements them in this version; "+
+		"set them to false, or leave them out")
+}
+
+func TestAGroupTurnsOnWhatIsBuiltAndTellsWhatIsNot(t *testing.T) {
+	set, err := gates.Resolve(map[string]bool{"AllAlpha": true, "AllBeta": true, "TemplateNoDefaults": false})
+	require.NoError(t, err)
+	for _, g := range gates.All() {
+		assert.Equal(t, g.Class == gates.Built, set.Enabled(g.Name) && g.Class != gates.Settled, g.Name)
+	}
+	notes := set.Notes()
+	require.Len(t, notes, 3)
+	assert.Contains(t, notes[0], "AllAlpha=true does not turn on what nothing implements in this version: KruisePodReadinessGate, ")
+	assert.Contains(t, notes[1], "AllBeta=true does not turn on what nothing implements in this version: PodWebhook, ")
+	assert.Contains(t, notes[2], "TemplateNoDefaults=false changes nothing. ")
 }

@@ -7,12 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Set says of each gate whether it is enabled. The zero Set has every gate off.
 type Set struct {
 	enabled map[Name]bool
-	derived []string
+	notes   []string
 }
 
 // Enabled says whether the gate is on. A name that is no gate is off.
@@ -20,13 +21,14 @@ func (s Set) Enabled(gate Name) bool {
 	return s.enabled[gate]
 }
 
-// Derived returns one sentence for each gate that another gate turned on or off, in the order of the table.
-func (s Set) Derived() []string {
-	return slices.Clone(s.derived)
+// Notes returns a sentence for each setting that does not do what it says: for groups that name what is not built, for settled gates, and for gates that
+// another gate turned on or off, each in the order of the table.
+func (s Set) Notes() []string {
+	return slices.Clone(s.notes)
 }
 
-// Resolve applies settings, by gate or group name, to the table. It fails on a name that is neither, and on explicit
-// settings that contradict each other.
+// Resolve applies settings, by gate or group name, to the table. It fails on a name that is neither, on gates that are turned on by name though nothing
+// implements them, and on explicit settings that contradict each other.
 func Resolve(settings map[string]bool) (Set, error) {
 	return resolve(All(), settings)
 }
@@ -39,6 +41,8 @@ func resolve(table []Gate, settings map[string]bool) (Set, error) {
 	for _, g := range table {
 		r.start(g)
 	}
+	r.refuseUnbuilt()
+	r.noteSettings()
 	// NOTE: whoever gives way may have been needed by others, so the rules run until nothing changes. Every pass turns at
 	// least one gate off for good, or settles.
 	for changed := true; changed; {
@@ -47,7 +51,7 @@ func resolve(table []Gate, settings map[string]bool) (Set, error) {
 	for changed := true; changed; {
 		changed = r.pass((*resolver).force)
 	}
-	return Set{enabled: r.enabled, derived: r.derived}, errors.Join(r.failures...)
+	return Set{enabled: r.enabled, notes: r.notes}, errors.Join(r.failures...)
 }
 
 type resolver struct {
@@ -55,22 +59,60 @@ type resolver struct {
 	settings map[string]bool
 	enabled  map[Name]bool
 	reason   map[Name]string
-	derived  []string
+	notes    []string
 	failures []error
 }
 
 // start gives a gate the value it has before any rule, and the reason for it.
 func (r *resolver) start(g Gate) {
-	group := AllAlpha
-	if g.Stage == Beta {
-		group = AllBeta
+	if g.Class == Unbuilt {
+		r.enabled[g.Name], r.reason[g.Name] = false, "because nothing implements it in this version"
+		return
 	}
 	r.enabled[g.Name], r.reason[g.Name] = g.Default, "by default"
-	if value, ok := r.settings[string(group)]; ok {
-		r.enabled[g.Name], r.reason[g.Name] = value, fmt.Sprintf("by %s=%t", group, value)
+	if value, ok := r.settings[string(g.group())]; ok {
+		r.enabled[g.Name], r.reason[g.Name] = value, fmt.Sprintf("by %s=%t", g.group(), value)
 	}
 	if value, ok := r.settings[string(g.Name)]; ok {
 		r.enabled[g.Name], r.reason[g.Name] = value, fmt.Sprintf("by %s=%t", g.Name, value)
+	}
+}
+
+// refuseUnbuilt fails on gates that are turned on by name though nothing implements them: whoever relies on one would find out when it is needed.
+func (r *resolver) refuseUnbuilt() {
+	var names []string
+	for _, g := range r.table {
+		if g.Class == Unbuilt && r.settings[string(g.Name)] {
+			names = append(names, string(g.Name))
+		}
+	}
+	switch len(names) {
+	case 0:
+	case 1:
+		r.failures = append(r.failures, fmt.Errorf("enabling gate %s: nothing implements it in this version; set %[1]s=false, or leave it out", names[0]))
+	default:
+		list := strings.Join(names, ", ")
+		r.failures = append(r.failures, fmt.Errorf("enabling gates %s: nothing implements them in this version; set them to false, or leave them out", list))
+	}
+}
+
+// noteSettings tells of settings that change nothing.
+func (r *resolver) noteSettings() {
+	for _, group := range []Name{AllAlpha, AllBeta} {
+		var names []string
+		for _, g := range r.table {
+			if g.Class == Unbuilt && g.group() == group {
+				names = append(names, string(g.Name))
+			}
+		}
+		if r.settings[string(group)] && len(names) > 0 {
+			r.notes = append(r.notes, fmt.Sprintf("%s=true does not turn on what nothing implements in this version: %s", group, strings.Join(names, ", ")))
+		}
+	}
+	for _, g := range r.table {
+		if value, ok := r.settings[string(g.Name)]; ok && g.Class == Settled {
+			r.notes = append(r.notes, fmt.Sprintf("%s=%t changes nothing. %s", g.Name, value, g.Instead))
+		}
 	}
 }
 
@@ -95,7 +137,7 @@ func (r *resolver) give(g Gate) bool {
 		r.failures = append(r.failures, fmt.Errorf("enabling gate %s: %s", g.Name, why))
 		return true
 	}
-	r.derived = append(r.derived, fmt.Sprintf("%s is off: %s", g.Name, why))
+	r.notes = append(r.notes, fmt.Sprintf("%s is off: %s", g.Name, why))
 	return true
 }
 
@@ -127,7 +169,7 @@ func (r *resolver) force(g Gate) bool {
 			continue
 		}
 		r.enabled[forced], r.reason[forced], changed = true, fmt.Sprintf("because %s is on", g.Name), true
-		r.derived = append(r.derived, fmt.Sprintf("%s is on: %s turns it on", forced, g.Name))
+		r.notes = append(r.notes, fmt.Sprintf("%s is on: %s turns it on", forced, g.Name))
 	}
 	return changed
 }

@@ -83,15 +83,15 @@ func podGates() []Gate {
 func nodeGates() []Gate {
 	daemon := []Name{KruiseDaemon}
 	return []Gate{
-		{Name: KruiseDaemon, Default: true, Stage: Beta,
+		{Name: KruiseDaemon, Default: true, Stage: Beta, Class: Built,
 			Doc: "Says that the node agent runs on the nodes, and enables what needs it."},
-		{Name: DaemonWatchingPod, Default: true, Stage: Beta, Needs: daemon,
+		{Name: DaemonWatchingPod, Default: true, Stage: Beta, Class: Built, Needs: daemon,
 			Doc: "Lets the node agent watch the Pods of its own node and report what the container runtime runs."},
 		{Name: PreDownloadImageForInPlaceUpdate, Stage: Alpha, Needs: daemon, Forces: []Name{ImagePullJobGate},
 			Doc: "Pulls the new images of a CloneSet or StatefulSet ahead of its update in place."},
 		{Name: PreDownloadImageForDaemonSetUpdate, Stage: Alpha, Needs: daemon, Forces: []Name{ImagePullJobGate},
 			Doc: "Pulls the new images of a DaemonSet ahead of its update."},
-		{Name: InPlaceUpdateEnvFromMetadata, Default: true, Stage: Beta, Needs: daemon,
+		{Name: InPlaceUpdateEnvFromMetadata, Default: true, Stage: Beta, Class: Built, Needs: daemon,
 			Doc: "Restarts a container in place when an environment variable follows a changed label or annotation."},
 		{Name: SidecarTerminator, Stage: Alpha, Needs: daemon,
 			Doc: "Stops the sidecars of a job's Pod once its main containers have finished."},
@@ -105,17 +105,18 @@ func nodeGates() []Gate {
 // workloadGates are the gates of the workloads.
 func workloadGates() []Gate {
 	return []Gate{
-		{Name: CloneSetShortHash, Stage: Alpha,
+		{Name: CloneSetShortHash, Stage: Alpha, Class: Built,
 			Doc: "Writes only the hash of a revision, without the name of the CloneSet, into the revision label of its Pods."},
-		{Name: CloneSetPartitionRollback, Stage: Alpha,
+		{Name: CloneSetPartitionRollback, Stage: Alpha, Class: Built,
 			Doc: "Takes updated Pods back to the current revision when a larger partition asks for it."},
-		{Name: CloneSetEventHandlerOptimization, Stage: Alpha,
-			Doc: "Leaves out events of Pods that cannot change what a CloneSet does."},
-		{Name: PreparingUpdateAsUpdate, Stage: Alpha,
+		{Name: CloneSetEventHandlerOptimization, Stage: Alpha, Class: Settled,
+			Doc:     "Leaves out events of Pods that cannot change what a CloneSet does.",
+			Instead: "Events of Pods that cannot change what a CloneSet does are always left out."},
+		{Name: PreparingUpdateAsUpdate, Stage: Alpha, Class: Built,
 			Doc: "Counts Pods in PreparingUpdate as updated while scaling."},
-		{Name: RecreatePodWhenChangeVCTInCloneSetGate, Stage: Alpha,
+		{Name: RecreatePodWhenChangeVCTInCloneSetGate, Stage: Alpha, Class: Built,
 			Doc: "Makes the volumeClaimTemplates of a CloneSet part of its revision, so that a change recreates Pods."},
-		{Name: InPlaceWorkloadVerticalScaling, Stage: Alpha,
+		{Name: InPlaceWorkloadVerticalScaling, Stage: Alpha, Class: Built,
 			Doc: "Updates changed resources in place."},
 		{Name: StatefulSetAutoDeletePVC, Default: true, Stage: Beta,
 			Doc: "Deletes the PVCs of a StatefulSet as its persistentVolumeClaimRetentionPolicy says."},
@@ -127,8 +128,9 @@ func workloadGates() []Gate {
 			Doc: "Puts the ordinal of a StatefulSet's Pod into the label apps.kubernetes.io/pod-index."},
 		{Name: DaemonSetPruneIneligibleNodes, Stage: Alpha,
 			Doc: "Leaves Pods of a DaemonSet on nodes that are no longer eligible out of maxUnavailable."},
-		{Name: DefaultHostNetworkHostPortsInPodTemplates, Stage: Alpha,
-			Doc: "Defaults hostPort to containerPort in templates on the host's network."},
+		{Name: DefaultHostNetworkHostPortsInPodTemplates, Stage: Alpha, Class: Settled,
+			Doc:     "Defaults hostPort to containerPort in templates on the host's network.",
+			Instead: "The templates of workloads are never given defaults; Kubernetes gives a Pod on the network of its host that port."},
 	}
 }
 
@@ -141,11 +143,13 @@ func operatorGates() []Gate {
 			Doc: "Denies the deletion of a CRD while objects of its kind exist."},
 		{Name: ResourceDistributionGate, Stage: Beta,
 			Doc: "Copies a Secret or ConfigMap into many namespaces."},
-		{Name: TemplateNoDefaults, Stage: Alpha,
-			Doc: "Leaves the templates of workloads as users wrote them, without defaults."},
+		{Name: TemplateNoDefaults, Stage: Alpha, Class: Settled,
+			Doc:     "Leaves the templates of workloads as users wrote them, without defaults.",
+			Instead: "The templates of workloads are never given defaults."},
 		{Name: EnableExternalCerts, Stage: Alpha,
 			Doc: "Serves the webhooks with certificates that somebody else provides."},
-		{Name: ForceDeleteTimeoutExpectationGate, Stage: Alpha,
-			Doc: "Gives up waiting for a write that the cache never shows."},
+		{Name: ForceDeleteTimeoutExpectationGate, Stage: Alpha, Class: Settled,
+			Doc:     "Gives up waiting for a write that the cache never shows.",
+			Instead: "A write that the cache does not show is always given up waiting for after a while, and looked for on the API server."},
 	}
 }

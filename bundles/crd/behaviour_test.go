@@ -27,7 +27,8 @@ func TestDefaults(t *testing.T) {
 			patch: `spec: {replicas: null}`,
 			want: map[string]any{
 				"replicas": int64(1), "revisionHistoryLimit": int64(10),
-				"scaleStrategy": map[string]any{"enablePVCReuse": false},
+				"scaleStrategy":  map[string]any{"enablePVCReuse": false},
+				"updateStrategy": map[string]any{"type": "RollingUpdate", "rollingUpdate": rolling(0)},
 			},
 		},
 		"settings of a rolling update": {
@@ -36,7 +37,7 @@ func TestDefaults(t *testing.T) {
 				"replicas": int64(5), "revisionHistoryLimit": int64(10),
 				"scaleStrategy": map[string]any{"enablePVCReuse": false},
 				"updateStrategy": map[string]any{
-					"type": "RollingUpdate", "rollingUpdate": map[string]any{"partition": int64(1)},
+					"type": "RollingUpdate", "rollingUpdate": rolling(1),
 				},
 			},
 		},
@@ -62,6 +63,11 @@ func TestDefaults(t *testing.T) {
 			assert.Equal(t, tc.want, got)
 		})
 	}
+}
+
+// rolling are the settings of a rolling update, by default but for the partition.
+func rolling(partition int64) map[string]any {
+	return map[string]any{"partition": partition, "maxUnavailable": "20%", "maxSurge": int64(0), "podUpdatePolicy": "ReCreate"}
 }
 
 // A field that this version of Keelson, and the Kubernetes it was built with, has never heard of is kept wherever it stands.

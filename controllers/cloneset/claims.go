@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
@@ -28,6 +29,10 @@ type volumes struct {
 	sorted *claims.Inventory
 	// given are the instances of the Pods that this plan creates.
 	given map[string]bool
+	// deleted are the Pods that this plan deletes.
+	deleted map[types.UID]bool
+	// users are the Pods of the set that count, by the claims that their volumes name and by their instances; it is made when somebody asks for it.
+	users map[string][]*pods.Facts
 }
 
 // workload is what all claims of the set have in common.
@@ -95,7 +100,10 @@ func (v *view) reusableIDs(qualifies func(id string) bool) []string {
 	workload := v.workload()
 	return v.inventory().Free(func(id string, all []*corev1.PersistentVolumeClaim) bool {
 		// Without the gate a change of the templates is no reason to leave claims aside.
-		return qualifies(id) && workload.HasAny(id, all) && (!v.Policy.RecreateOnClaimChange || workload.Fits(id, all))
+		isInUse := slices.ContainsFunc(all, func(c *corev1.PersistentVolumeClaim) bool {
+			return len(v.Borrowers[c.Name]) > 0 || v.isUsed(c, nil)
+		})
+		return qualifies(id) && !isInUse && workload.HasAny(id, all) && (!v.Policy.RecreateOnClaimChange || workload.Fits(id, all))
 	})
 }
 
@@ -153,17 +161,57 @@ func createClaim(claim *corev1.PersistentVolumeClaim, phase plan.Phase) plan.Act
 	}
 }
 
-// withoutVolumes deletes the claims of a Pod once the Pod is deleted.
+// withoutVolumes deletes the claims of a Pod once the Pod is deleted. What another Pod of the set lives on stays, and what a stranger uses becomes the stranger's.
 func (v *view) withoutVolumes(a plan.Action, f *pods.Facts) plan.Action {
 	if len(v.Claims) == 0 {
 		return a
 	}
+	if v.volumes.deleted == nil {
+		v.volumes.deleted = map[types.UID]bool{}
+	}
+	v.volumes.deleted[f.Pod.UID] = true
 	for _, claim := range v.claimsOf(instanceOf(f)) {
-		if claim.DeletionTimestamp == nil {
-			a.Then = append(a.Then, plan.Action{Verb: plan.Delete, Phase: plan.PhaseScale, Object: claim, Failed: deleteClaimFailed(claim.Name)})
+		borrowers := v.Borrowers[claim.Name]
+		switch {
+		case claim.DeletionTimestamp != nil || v.isUsed(claim, f):
+		case len(borrowers) > 0:
+			a.Then = append(a.Then, v.handOver(claim, plan.PhaseScale, borrowers...))
+		default:
+			a.Then = append(a.Then, deleteClaim(claim, plan.PhaseScale, deleteClaimFailed(claim.Name)))
 		}
 	}
 	return a
+}
+
+// isUsed reports whether a Pod of the set that counts, other than one, and that this plan does not delete, lives on a claim: its volumes name it, or it has the
+// claim's instance ID, as two Pods may where somebody wrote labels by hand.
+func (v *view) isUsed(claim *corev1.PersistentVolumeClaim, besides *pods.Facts) bool {
+	if v.volumes.users == nil {
+		v.volumes.users = make(map[string][]*pods.Facts, 2*len(v.active))
+		note := func(key string, f *pods.Facts) { v.volumes.users[key] = append(v.volumes.users[key], f) }
+		for _, f := range v.active {
+			note("instance "+instanceOf(f), f)
+			for i := range f.Pod.Spec.Volumes {
+				if source := f.Pod.Spec.Volumes[i].PersistentVolumeClaim; source != nil {
+					note(source.ClaimName, f)
+				}
+			}
+		}
+	}
+	lives := func(f *pods.Facts) bool { return f != besides && !v.volumes.deleted[f.Pod.UID] }
+	return slices.ContainsFunc(v.volumes.users[claim.Name], lives) ||
+		slices.ContainsFunc(v.volumes.users["instance "+claim.Labels[kruisev1beta1.CloneSetInstanceIDKey]], lives)
+}
+
+// handOver makes Pods the owners of a claim.
+func (v *view) handOver(claim *corev1.PersistentVolumeClaim, phase plan.Phase, to ...*corev1.Pod) plan.Action {
+	return plan.Action{
+		Verb: plan.Patch, Phase: phase, Object: claim, Changes: []plan.Change{claims.HandOver(v.Set.UID, to...)}, Failed: updateClaimFailed(claim.Name),
+	}
+}
+
+func deleteClaim(claim *corev1.PersistentVolumeClaim, phase plan.Phase, failed plan.Event) plan.Action {
+	return plan.Action{Verb: plan.Delete, Phase: phase, Object: claim, Failed: failed}
 }
 
 // settleClaims decides what becomes of claims whose Pod does not count any more, and makes those that a Pod without a node waits for.
@@ -185,12 +233,13 @@ func (v *view) settleClaims(d *plan.Decision) {
 		f := holders[id]
 		switch policy.Fate(v.holderOf(f, claim)) {
 		case claims.Follow:
-			actions = append(actions, plan.Action{
-				Verb: plan.Patch, Phase: plan.PhaseVolumes, Object: claim, Changes: []plan.Change{claims.HandOver(v.Set.UID, f.Pod)},
-				Failed: updateClaimFailed(claim.Name),
-			})
+			to := v.Borrowers[claim.Name]
+			if f != nil && metav1.IsControlledBy(f.Pod, v.Set) {
+				to = append([]*corev1.Pod{f.Pod}, to...)
+			}
+			actions = append(actions, v.handOver(claim, plan.PhaseVolumes, to...))
 		case claims.Drop:
-			actions = append(actions, plan.Action{Verb: plan.Delete, Phase: plan.PhaseVolumes, Object: claim, Failed: cleanClaimFailed(claim.Name)})
+			actions = append(actions, deleteClaim(claim, plan.PhaseVolumes, cleanClaimFailed(claim.Name)))
 		}
 	}
 	slices.SortFunc(actions, func(a, b plan.Action) int { return strings.Compare(a.Object.GetName(), b.Object.GetName()) })
@@ -215,16 +264,14 @@ func (v *view) holders() map[string]*pods.Facts {
 
 // holderOf says what became of the Pod of a claim; nil is no Pod.
 func (v *view) holderOf(f *pods.Facts, claim *corev1.PersistentVolumeClaim) claims.Holder {
+	isOurs := f != nil && metav1.IsControlledBy(f.Pod, v.Set)
 	switch {
-	case f == nil:
-		return claims.Gone
-	case !metav1.IsControlledBy(f.Pod, v.Set):
-		if claims.Uses(f.Pod, claim.Name) {
-			return claims.Released
-		}
-		return claims.Gone
-	case f.IsActive():
+	case isOurs && f.IsActive() || v.isUsed(claim, nil):
 		return claims.Counting
+	case !isOurs && len(v.Borrowers[claim.Name]) > 0:
+		return claims.Released
+	case !isOurs:
+		return claims.Gone
 	case f.Terminating && v.isToDelete(f):
 		return claims.Dismissed
 	default:
@@ -249,32 +296,18 @@ func (v *view) restoreClaims(d *plan.Decision) {
 	}
 }
 
-// markClaims notes in a new revision which templates its Pods get their volumes from.
+// markClaims notes in a new revision which templates its Pods get their volumes from. A set without templates says so: an empty hash.
 func markClaims(set *kruisev1beta1.CloneSet, rev *appsv1.ControllerRevision) {
-	if hash := claims.Hash(set.Spec.VolumeClaimTemplates); hash != "" {
-		if rev.Annotations == nil {
-			rev.Annotations = map[string]string{}
-		}
-		maps.Copy(rev.Annotations, claimsMarks(hash))
+	if rev.Annotations == nil {
+		rev.Annotations = map[string]string{}
 	}
+	maps.Copy(rev.Annotations, claimsMarks(set))
 }
 
-// claimsMarks are the annotations that tell the hash.
-func claimsMarks(hash string) map[string]string {
+// claimsMarks are the annotations that tell the hash of the templates.
+func claimsMarks(set *kruisev1beta1.CloneSet) map[string]string {
+	hash := claims.Hash(set.Spec.VolumeClaimTemplates)
 	return map[string]string{kruisev1beta1.CloneSetClaimTemplatesHashKey: hash, kruisev1beta1.CloneSetComparedClaimTemplatesHashKey: hash}
-}
-
-// staleClaimsHash is the hash that the annotation of the update revision should have and has not; empty when nothing is to be written.
-// COMPAT: templates that change alone make no new revision: the one that there is gets the new hash, and no Pod changes.
-func (v *view) staleClaimsHash() string {
-	if !v.Policy.RecreateOnClaimChange || v.choice.Create {
-		return ""
-	}
-	hash := claims.Hash(v.Set.Spec.VolumeClaimTemplates)
-	if hash == v.choice.Update.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey] {
-		return ""
-	}
-	return hash
 }
 
 // claimsVerdict says whether a Pod may go from one revision to another and keep its volumes.
@@ -286,9 +319,13 @@ func (v *view) claimsVerdict(from string, to *appsv1.ControllerRevision) plan.Ve
 		if !revision.Matches(from, rev.Name) {
 			continue
 		}
-		was, is := rev.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey], to.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey]
-		// A revision that says nothing was made by another program, before the gate was on, or for a set without templates.
-		if was != "" && is != "" && was != is {
+		was, isKnown := rev.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey]
+		is, isMarked := to.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey]
+		if to == v.choice.Update && v.comesBack() {
+			is, isMarked = claims.Hash(v.Set.Spec.VolumeClaimTemplates), true
+		}
+		// A revision that says nothing was made by another program: nobody knows with which templates.
+		if isKnown && isMarked && was != is {
 			return plan.No(inplace.ReasonNotInPlace, "spec.volumeClaimTemplates has changed, and a Pod that exists cannot get other volumes")
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
-	"github.com/keelson/keelson/controllers/plan/revision"
+	"github.com/keelson/keelson/controllers/plan/pods"
 )
 
 // takesOver starts the controllers on what OpenKruise 1.9 left in a real API server.
@@ -140,10 +140,11 @@ func knowsDefaults(t *testing.T, w *world) {
 	written := template.Template.DeepCopy()
 	require.NoError(t, w.Create(t.Context(), template, client.DryRunAll))
 	require.False(t, equality.Semantic.DeepEqual(written, &template.Template), "the API server writes defaults")
-	assert.Equal(t, revision.Normal(&template.Template), revision.Normal(written), "and they mean the same")
-	normal := revision.Normal(written)
-	assert.Equal(t, normal, revision.Normal(normal))
-	// What only a Pod is given is filled in beside them.
-	normal.Spec.EnableServiceLinks = nil
+	assert.True(t, pods.MakeSame(pods.Normal(written), pods.Normal(&template.Template)), "and they mean the same")
+	normal := pods.Normal(written)
+	assert.Equal(t, normal, pods.Normal(normal))
+	// What only a Pod is given is filled in beside them, and pull policies are left alone.
+	normal.Spec.EnableServiceLinks, normal.Spec.Containers[0].Resources.Requests = nil, nil
+	pods.EqualizePullPolicies(&normal.Spec, &template.Template.Spec)
 	assert.Equal(t, &template.Template, normal, "nothing else is made up")
 }

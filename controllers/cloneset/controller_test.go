@@ -6,6 +6,7 @@ package cloneset_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -26,19 +27,19 @@ func TestWiring(t *testing.T) {
 	w := startWorld(t)
 	stop := w.startControllers(t)
 	for name, run := range map[string]func(*testing.T, *world){
-		"a new set gets its Pods and reports them":                            createsPods,
-		"an orphan that matches is adopted, a Pod that does not is released":  adoptsAndReleases,
-		"a Pod that is deleted by hand is replaced":                           replacesDeleted,
-		"scaling in deletes Pods and waits for their end without standing by": scalesIn,
-		"a new image is brought to the same Pods":                             updatesInPlace,
-		"a cache that lags behind makes nobody create a Pod too many":         createsOnce,
-		"a Pod that is refused is asked for once, and reported":               reportsRefusal,
-		"in a namespace that is being deleted it waits and does not complain": endsWithItsNamespace,
-		"a Pod comes with its claims and goes with them":                      givesVolumes,
-		"a Pod that is deleted by hand comes back with its volume":            reusesVolumes,
-		"the claims of a Pod that goes or is let go follow it":                letsVolumesFollow,
-		"garbage in an annotation is healed":                                  healsGarbage,
-		"a hook is asked, marks its Pod, and is asked again":                  asksHooks,
+		"a new set gets its Pods and reports them":                               createsPods,
+		"an orphan that was the set's is adopted, a Pod that leaves is released": adoptsAndReleases,
+		"a Pod that is deleted by hand is replaced":                              replacesDeleted,
+		"scaling in deletes Pods and waits for their end without standing by":    scalesIn,
+		"a new image is brought to the same Pods":                                updatesInPlace,
+		"a cache that lags behind makes nobody create a Pod too many":            createsOnce,
+		"a Pod that is refused is asked for once, and reported":                  reportsRefusal,
+		"in a namespace that is being deleted it waits and does not complain":    endsWithItsNamespace,
+		"a Pod comes with its claims and goes with them":                         givesVolumes,
+		"a Pod that is deleted by hand comes back with its volume":               reusesVolumes,
+		"the claims of a Pod that goes or is let go follow it":                   letsVolumesFollow,
+		"garbage in an annotation is healed":                                     healsGarbage,
+		"a hook is asked, marks its Pod, and is asked again":                     asksHooks,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, w) })
 	}
@@ -108,13 +109,19 @@ func (w *world) events(ctx context.Context, set *kruisev1beta1.CloneSet, reason 
 	return messages
 }
 
+// orphanOf is a Pod as a set of the same name left it, which was deleted without its Pods.
+func orphanOf(set *kruisev1beta1.CloneSet, id string) *corev1.Pod {
+	labels := maps.Clone(set.Spec.Template.Labels)
+	labels[kruisev1beta1.CloneSetInstanceIDKey] = id
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: set.Name + "-" + id, Labels: labels}, Spec: set.Spec.Template.Spec}
+}
+
 func adoptsAndReleases(t *testing.T, w *world) {
 	set := makeSet(w.namespace(t), 2)
-	orphan := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: "orphan", Labels: set.Spec.Template.Labels},
-		Spec:       set.Spec.Template.Spec,
-	}
-	require.NoError(t, w.Create(t.Context(), orphan))
+	require.NoError(t, w.Create(t.Context(), orphanOf(set, "first")))
+	copied := orphanOf(set, "first")
+	copied.Name = "debug"
+	require.NoError(t, w.Create(t.Context(), copied))
 	w.playKubelet(t, set.Namespace)
 	set.Spec.UpdateStrategy.RollingUpdate.Paused = true
 	require.NoError(t, w.Create(t.Context(), set))
@@ -124,10 +131,10 @@ func adoptsAndReleases(t *testing.T, w *world) {
 		for _, pod := range pods {
 			names[pod.Name] = true
 		}
-		return err == nil && len(pods) == 2 && names["orphan"], fmt.Sprint(names, err)
+		return err == nil && len(pods) == 2 && names["web-first"], fmt.Sprint(names, err)
 	})
 
-	late := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: "late", Labels: set.Spec.Template.Labels}, Spec: set.Spec.Template.Spec}
+	late := orphanOf(set, "later")
 	late.Finalizers = []string{"test.keelson.io/look"}
 	require.NoError(t, w.Create(t.Context(), late))
 	eventually(t, "an orphan that comes later is adopted, too", func(ctx context.Context) (bool, string) {
@@ -140,6 +147,8 @@ func adoptsAndReleases(t *testing.T, w *world) {
 		return err == nil && len(pods) == 2, fmt.Sprint(len(pods), err)
 	})
 
+	require.NoError(t, w.Get(t.Context(), client.ObjectKeyFromObject(copied), copied))
+	assert.Nil(t, metav1.GetControllerOf(copied), "a copy is left alone, though it has the labels of a Pod of the set")
 	pods, err := w.pods(t.Context(), set)
 	require.NoError(t, err)
 	released := &pods[0]

@@ -23,6 +23,6 @@
 // INVARIANT: it never brings more Pods to the update revision than the partition lets it.
 // INVARIANT: a Pod whose hook blocks is neither updated nor deleted.
 // INVARIANT: a Pod is created only when all claims that its volumes name are there and stay.
-// INVARIANT: no claim is deleted while a Pod that counts uses it, and none that is kept for reuse, unless its Pod was deleted by the same hands.
+// INVARIANT: no claim is deleted while a live Pod uses it, whomever that belongs to, and none that is kept for reuse, unless its Pod was deleted by the same hands.
 // INVARIANT: no Pod gets the data of another, unless claims are reused.
 package cloneset

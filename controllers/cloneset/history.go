@@ -23,23 +23,23 @@ func (v *view) keepRevision(d *plan.Decision) bool {
 		d.Act(plan.Action{Verb: plan.Create, Phase: plan.PhaseRevision, Object: rev})
 		return true
 	}
-	body := map[string]any{}
-	if c.Number != c.Update.Revision {
-		body["revision"] = c.Number
-	}
-	if hash := v.staleClaimsHash(); hash != "" {
-		body["metadata"] = map[string]any{"annotations": claimsMarks(hash)}
-	}
-	if len(body) == 0 {
+	if !v.comesBack() {
 		return false
 	}
-	raw, err := json.Marshal(body)
+	// COMPAT: the hash of the claim templates is refreshed only when an older revision comes back. Templates that change alone make no revision, and no Pod
+	// changes; the one that there is keeps telling with which templates its Pods were made, so that the next update recreates them.
+	raw, err := json.Marshal(map[string]any{"revision": c.Number, "metadata": map[string]any{"annotations": claimsMarks(v.Set)}})
 	if err != nil {
 		// NOTE: numbers and texts always encode.
 		panic(err)
 	}
 	d.Act(plan.Action{Verb: plan.Patch, Phase: plan.PhaseRevision, Object: c.Update, Changes: []plan.Change{{Patch: raw}}})
 	return true
+}
+
+// comesBack reports whether the update revision is an older one that becomes the newest.
+func (v *view) comesBack() bool {
+	return !v.choice.Create && v.choice.Number != v.choice.Update.Revision
 }
 
 // truncateHistory deletes the oldest revisions that no Pod has and that are beyond the limit.

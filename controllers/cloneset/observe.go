@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/loop/observe"
@@ -24,7 +25,10 @@ func (r *Reconciler) observe(ctx context.Context, set *kruisev1beta1.CloneSet, s
 	if err != nil {
 		return s, nil
 	}
-	owner := observe.Owner{Object: set, Kind: kruisev1beta1.GroupVersion.WithKind("CloneSet"), Selector: selector}
+	owner := observe.Owner{
+		Object: set, Kind: kruisev1beta1.GroupVersion.WithKind("CloneSet"), Selector: selector,
+		MayAdopt: func(orphan client.Object) bool { return wasOurs(set, orphan) },
+	}
 	if s.Pods, err = r.reader.Pods(ctx, owner, source); err != nil {
 		return Snapshot{}, err
 	}
@@ -41,6 +45,9 @@ func (r *Reconciler) observe(ctx context.Context, set *kruisev1beta1.CloneSet, s
 		return Snapshot{}, err
 	}
 	if s.Released, err = r.released(s); err != nil {
+		return Snapshot{}, err
+	}
+	if s.Borrowers, err = r.reader.Borrowers(owner, s.Claims); err != nil {
 		return Snapshot{}, err
 	}
 	s.FreshIDs = r.freshIDs(set, s.Pods)

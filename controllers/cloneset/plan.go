@@ -28,6 +28,9 @@ type Snapshot struct {
 	Claims []*corev1.PersistentVolumeClaim
 	// Released are Pods by the names that the set would give them, by instance ID, that it does not control, while it controls claims of that ID.
 	Released map[string]*pods.Facts
+	// Borrowers are Pods that the set does not control and that use a claim of it, by the claim's name: Pods that somebody took out of the set, or others that mount
+	// the same volume.
+	Borrowers map[string][]*corev1.Pod
 	// FreshIDs are unused instance IDs for new Pods; no more Pods than this are created at once, but for those that take over claims.
 	FreshIDs []string
 	// Policy holds the feature gates.

@@ -16,12 +16,16 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan/sim"
 )
+
+// skippable is how many worlds of a hundred may end without a verdict: the spec itself keeps Pods that cannot work.
+const skippable = 10
 
 const (
 	// seeds times stepsPerSeed is how many random steps a run of the tests takes; what follows until a world is at rest comes on top.
@@ -54,7 +58,7 @@ func TestRandom(t *testing.T) {
 		worlds, err = strconv.ParseUint(more, 10, 64)
 		require.NoError(t, err)
 	}
-	var steps atomic.Int64
+	var steps, skipped atomic.Int64
 	var players errgroup.Group
 	players.SetLimit(runtime.GOMAXPROCS(0))
 	for seed := range worlds {
@@ -62,6 +66,9 @@ func TestRandom(t *testing.T) {
 			c := newChaos(seed)
 			problem := c.run()
 			steps.Add(int64(c.steps))
+			if c.skipped != "" {
+				skipped.Add(1)
+			}
 			if problem != "" {
 				return fmt.Errorf("%s\nSIM_SEED=%d go test ./controllers/cloneset -run TestRandom -v replays it; the script ends so:\n%s", problem, seed, c.Script.Tail(60))
 			}
@@ -72,19 +79,26 @@ func TestRandom(t *testing.T) {
 	if worlds == seeds {
 		require.GreaterOrEqual(t, steps.Load(), int64(wantSteps), "too few random steps to say anything")
 	}
-	t.Logf("%d random steps in %d worlds", steps.Load(), worlds)
+	t.Logf("%d random steps in %d worlds; %d worlds had no end that can be judged", steps.Load(), worlds, skipped.Load())
+	require.LessOrEqual(t, 100*skipped.Load(), skippable*int64(worlds), "too many worlds are not judged")
 }
 
 // chaos is one random world.
 type chaos struct {
 	*sim.Play
-	rand       *rand.Rand
+	rand       sim.Chance
 	controller *simulated
+	watch      *watch
 	steps      int
+	// skipped is why the end of the world was not judged; empty when it was.
+	skipped string
+	copies  int
 }
 
-func newChaos(seed uint64) *chaos {
-	random := rand.New(rand.NewPCG(seed, 0x6b65656c))
+func newChaos(seed uint64) *chaos { return newChaosOf(rand.New(rand.NewPCG(seed, 0x6b65656c))) }
+
+// newChaosOf makes the world that chance chooses.
+func newChaosOf(random sim.Chance) *chaos {
 	world := sim.NewWorld()
 	world.Script = &sim.Script{}
 	world.Chance = random
@@ -93,7 +107,7 @@ func newChaos(seed uint64) *chaos {
 	world.Images["app:v4"] = sim.Image{Digest: "same"}
 	world.Images["app:v5"] = sim.Image{Digest: "same"}
 	if random.IntN(2) == 0 {
-		world.Faults = sim.Faults{sim.Conflict: 20, sim.Refusal: 10, sim.LostAnswer: 10, sim.Kill: 20}
+		world.Faults = sim.Faults{sim.Conflict: 20, sim.Refusal: 10, sim.LostAnswer: 10, sim.Kill: 20, sim.StatusRefusal: 20}
 	}
 	c := &chaos{rand: random, controller: simulate(MakeCloneSet("web").Sidecar("proxy:v1").Obj())}
 	c.controller.policy.ShortHash = random.IntN(4) == 0
@@ -107,6 +121,9 @@ func newChaos(seed uint64) *chaos {
 	c.equip(world, &builder{c.controller.set})
 	c.controller.policy.ExcludePreparingDelete = random.IntN(8) == 0
 	c.Play = sim.NewPlay(world, c.controller)
+	if random.IntN(2) == 0 {
+		c.watch = watchFor(c.controller, c.Play)
+	}
 	if random.IntN(2) == 0 {
 		c.beginHooked()
 	}
@@ -139,12 +156,12 @@ func (c *chaos) problem() string {
 func (c *chaos) step() {
 	switch n := c.rand.IntN(100); {
 	case n < 40:
-		c.Reconcile()
+		c.wake()
 	case n < 82:
 		if steps := c.Steps(); len(steps) > 0 {
 			c.TakeStep(steps[c.rand.IntN(len(steps))])
 		} else {
-			c.Reconcile()
+			c.wake()
 		}
 	case n < 87:
 		c.Pause(seconds(1 + c.rand.IntN(4)))
@@ -157,6 +174,13 @@ func (c *chaos) step() {
 	}
 }
 
+// wake lets the controllers make a pass: at will, or only when something wakes them.
+func (c *chaos) wake() {
+	if c.IsDue() {
+		c.Reconcile()
+	}
+}
+
 // meddle lets somebody or something touch a single Pod.
 func (c *chaos) meddle() {
 	all := c.Pods()
@@ -164,7 +188,11 @@ func (c *chaos) meddle() {
 		return
 	}
 	pod := all[c.rand.IntN(len(all))]
-	switch c.rand.IntN(9) {
+	switch c.rand.IntN(13) {
+	case 9:
+		c.Restart(pod)
+	case 10, 11, 12:
+		c.meddleWithOwner(pod)
 	case 5:
 		key, value := c.one("batch", "role"), c.one("1", "2", "x-3")
 		c.Script.Tell("somebody", "labels %s %s=%s", pod.Name, key, value)
@@ -209,6 +237,31 @@ func (c *chaos) edit() {
 		c.Script.Tell("user", "%s", c.change(&builder{set}))
 		legalize(set)
 	})
+}
+
+// meddleWithOwner copies a Pod, takes one out of the set or puts it back, takes its owner away, or ends a copy.
+func (c *chaos) meddleWithOwner(pod *corev1.Pod) {
+	strangers := c.Strangers()
+	switch n := c.rand.IntN(5); {
+	case n == 0 && pod.Status.Phase != corev1.PodFailed && pod.DeletionTimestamp == nil && len(strangers) < 3:
+		c.copies++
+		c.Copy(pod.Name, fmt.Sprintf("debug-%d", c.copies))
+	case n == 1:
+		c.Script.Tell("somebody", "takes %s out of the set", pod.Name)
+		c.Edit(pod.Name, func(p *corev1.Pod) { p.Labels["app"] = "looked-at" })
+	case n == 2:
+		c.Script.Tell("somebody", "takes the owner of %s away", pod.Name)
+		c.Edit(pod.Name, func(p *corev1.Pod) { p.OwnerReferences = nil })
+	case len(strangers) > 0:
+		stranger := strangers[c.rand.IntN(len(strangers))]
+		if n == 3 {
+			c.Script.Tell("somebody", "deletes %s", stranger.Name)
+			c.DeletePod(stranger.Name)
+			return
+		}
+		c.Script.Tell("somebody", "puts %s back", stranger.Name)
+		c.Edit(stranger.Name, func(p *corev1.Pod) { p.Labels["app"] = "web" })
+	}
 }
 
 func (c *chaos) change(b *builder) string {
@@ -368,6 +421,9 @@ func legalize(set *kruisev1beta1.CloneSet) {
 func (c *chaos) calm() string {
 	c.Faults, c.Chance, c.Full = nil, nil, false
 	c.Script.Scene("the user wants one thing more, and all trouble ends")
+	for _, stranger := range c.Strangers() {
+		c.DeletePod(stranger.Name)
+	}
 	c.controller.Edit(func(set *kruisev1beta1.CloneSet) {
 		b := (&builder{set}).Image(c.one("app:v1", "app:v2", "app:v3", "app:v4"))
 		c.lastParts(b)
@@ -397,12 +453,14 @@ func (c *chaos) judge() string {
 	tally := promise.Tally(c.Pods(), c.Now)
 	if c.losesVolume() {
 		// NOTE: somebody deleted a claim before its Pod had a node, and the template of it is gone: that Pod waits for a human.
+		c.skipped = "a claim is lost"
 		return ""
 	}
 	isInPlaceOnly := c.controller.set.Spec.UpdateStrategy.RollingUpdate.PodUpdatePolicy == kruisev1beta1.InPlaceOnlyPodUpdatePolicyType
 	wantUpdated := promise.Replicas - promise.Partition
 	if (isInPlaceOnly || promise.Partition > 0) && c.keepsBroken() {
 		// NOTE: the spec itself keeps Pods that cannot work; others may wait for them for ever.
+		c.skipped = "the spec keeps Pods that cannot work"
 		return ""
 	}
 	switch {
@@ -419,7 +477,26 @@ func (c *chaos) judge() string {
 	if problem := c.judgeClaims(); problem != "" {
 		return problem
 	}
+	if problem := c.judgeTemplates(promise); problem != "" {
+		return problem
+	}
 	return c.judgePods()
+}
+
+// judgeTemplates compares the newest revision with what the user wants, and every Pod with what its own revision says.
+func (c *chaos) judgeTemplates(promise sim.Promise) string {
+	if newest := c.Newest(); newest == nil || !equality.Semantic.DeepEqual(*newest, c.controller.set.Spec.Template) {
+		return "at rest the newest revision is not the template"
+	}
+	for _, pod := range c.Pods() {
+		if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		if difference := c.Difference(promise, pod); difference != "" {
+			return fmt.Sprintf("at rest %s is not what its revision says: %s", pod.Name, difference)
+		}
+	}
+	return ""
 }
 
 // judgeStatus compares what is told with what is.

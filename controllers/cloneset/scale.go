@@ -12,6 +12,7 @@ import (
 	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/order"
 	"github.com/keelson/keelson/controllers/plan/pods"
+	"github.com/keelson/keelson/controllers/plan/revision"
 	"github.com/keelson/keelson/controllers/plan/rollout"
 )
 
@@ -52,7 +53,28 @@ func (v *view) count(isNew func(*pods.Facts) bool) rollout.Result {
 			Available:       v.isAvailable(f),
 		})
 	}
-	return rollout.Calculate(in)
+	result := rollout.Calculate(in)
+	if v.limits.MaxSurge > 0 && result.Update != 0 && v.isQuiet(result.Update) {
+		in.Quiet = true
+		result = rollout.Calculate(in)
+	}
+	return result
+}
+
+// isQuiet reports whether every Pod may be brought to the update revision, or back from it where the number is negative, without being taken out of service: no
+// container is touched, and no hook is asked.
+func (v *view) isQuiet(number int) bool {
+	to := v.choice.Update
+	if number < 0 {
+		to = v.choice.Current
+	}
+	return !slices.ContainsFunc(v.active, func(f *pods.Facts) bool {
+		if revision.Matches(f.Revision, to.Name) || v.isLeaving(f) {
+			return false
+		}
+		way := v.wayTo(f, to)
+		return !way.verdict.OK || !way.spec.IsQuiet(f.Pod) || v.hooks.BlocksUpdate(f)
+	})
 }
 
 // countsAsUpdated says that a Pod is one of the updated ones when Pods are added or removed. A gate counts those that only wait for their hook among
@@ -97,16 +119,27 @@ func (v *view) create(d *plan.Decision, counts rollout.Result) {
 		labels[kruisev1beta1.CloneSetInstanceIDKey] = id
 		labels[pub.LifecycleStateKey] = string(pub.LifecycleStatePreparingNormal)
 		pod := pods.Build(template, pods.Identity{
-			Namespace:   v.Set.Namespace,
-			Name:        v.Set.Name + "-" + id,
-			Owner:       v.owner(),
-			Labels:      labels,
-			Annotations: map[string]string{pub.LifecycleTimestampKey: timestamp(v.Now)},
+			Namespace: v.Set.Namespace,
+			Name:      v.Set.Name + "-" + id,
+			// COMPAT: published, though the name does not come from it.
+			GenerateName: v.Set.Name + "-",
+			Owner:        v.owner(),
+			Labels:       labels,
+			Annotations:  map[string]string{pub.LifecycleTimestampKey: timestamp(v.Now)},
 		})
 		d.Act(v.withVolumes(plan.Action{
-			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, IfExists: plan.ExistsDefers, Done: createdPod(pod.Name), Failed: createFailed(),
+			Verb: plan.Create, Phase: plan.PhaseScale, Object: pod, IfExists: v.ifTaken(id), Done: createdPod(pod.Name), Failed: createFailed(),
 		}, pod, id))
 	}
+}
+
+// ifTaken says what it means that the name of a new Pod is taken. A fresh ID is drawn again; one that has claims is wanted for these, and somebody's Pod of that
+// name is in the way: users are told.
+func (v *view) ifTaken(id string) plan.IfExists {
+	if len(v.claimsOf(id)) > 0 {
+		return plan.ExistsFails
+	}
+	return plan.ExistsDefers
 }
 
 // regret takes planned deletions back when Pods are missing: a Pod that its preDelete hook holds, and that nobody named, serves on. One that the
@@ -227,5 +260,7 @@ func (v *view) delete(d *plan.Decision, f *pods.Facts) {
 	v.touched[f.Pod.UID] = true
 	d.Act(v.withoutVolumes(plan.Action{
 		Verb: plan.Delete, Phase: plan.PhaseScale, Object: f.Pod, Done: deletedPod(f.Pod.Name), Failed: deleteFailed(f.Pod.Name),
+		// A hook that is set between the look and the deletion holds the Pod, too.
+		Locked: v.hooks.PreDelete() != nil,
 	}, f))
 }

@@ -7,11 +7,35 @@ import (
 	"errors"
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
+	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/revision"
 )
+
+// wasOurs reports whether an orphan was made by this set, or by one of the same name that was deleted and orphaned its children. Labels alone do not say so: whoever
+// copies a Pod to look into it copies its labels, and an adopted copy is one Pod too many.
+// COMPAT: the published suite adopts no Pod that does not refer to the set.
+func wasOurs(set *kruisev1beta1.CloneSet, orphan plan.Object) bool {
+	for _, owner := range orphan.GetOwnerReferences() {
+		if owner.UID == set.UID {
+			return true
+		}
+	}
+	switch orphan.(type) {
+	case *corev1.Pod:
+		id := orphan.GetLabels()[kruisev1beta1.CloneSetInstanceIDKey]
+		return id != "" && orphan.GetName() == set.Name+"-"+id
+	case *appsv1.ControllerRevision:
+		return orphan.GetName() == revision.Name(set.Name, revision.ShortHash(orphan.GetName()))
+	default:
+		return false
+	}
+}
 
 // selectorOf reads the selector. The schema refuses the same mistakes; they are met here again because what follows from one that slipped
 // through is bad: an empty selector adopts every Pod of the namespace, and one that does not match its own template releases each Pod that was

@@ -23,6 +23,7 @@ import (
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/cloneset"
 	"github.com/keelson/keelson/controllers/plan"
+	"github.com/keelson/keelson/controllers/plan/claims"
 	"github.com/keelson/keelson/controllers/plan/pods"
 	"github.com/keelson/keelson/controllers/plan/sim"
 )
@@ -187,11 +188,18 @@ type simulated struct {
 	encoded [2]int64
 	// overtaken tells of the first Pod that was updated before one of a higher priority.
 	overtaken string
+	// mutate spoils each decision; nil leaves it as it is.
+	mutate func(*simulated, *plan.Decision)
+	// watch wakes the controller; nil where it is woken at will.
+	watch *watch
 	// isReversed turns the order of the cache, which is chance, round before each plan.
 	isReversed bool
 }
 
-var _ sim.Controller = &simulated{}
+var (
+	_ sim.Controller = &simulated{}
+	_ sim.Claimer    = &simulated{}
+)
 
 func simulate(set *kruisev1beta1.CloneSet) *simulated {
 	return &simulated{set: set, facts: map[string]*pods.Facts{}}
@@ -217,12 +225,48 @@ func (s *simulated) snapshot(w *sim.World) cloneset.Snapshot {
 	for _, pod := range w.Pods() {
 		snapshot.Pods = append(snapshot.Pods, s.read(pod))
 	}
+	s.lookAround(w, &snapshot)
 	if s.isReversed = !s.isReversed; s.isReversed {
 		slices.Reverse(snapshot.Pods)
 		slices.Reverse(snapshot.Revisions)
 		slices.Reverse(snapshot.Claims)
 	}
 	return snapshot
+}
+
+// lookAround finds the strangers that have to do with the claims of the set, as the hands do.
+func (s *simulated) lookAround(w *sim.World, snapshot *cloneset.Snapshot) {
+	for _, claim := range snapshot.Claims {
+		for _, pod := range w.Strangers() {
+			if claims.Uses(pod, claim.Name) {
+				if snapshot.Borrowers == nil {
+					snapshot.Borrowers = map[string][]*corev1.Pod{}
+				}
+				snapshot.Borrowers[claim.Name] = append(snapshot.Borrowers[claim.Name], pod)
+			}
+			if id := claim.Labels[kruisev1beta1.CloneSetInstanceIDKey]; pod.Name == s.set.Name+"-"+id {
+				if snapshot.Released == nil {
+					snapshot.Released = map[string]*pods.Facts{}
+				}
+				snapshot.Released[id] = pods.Read(pod)
+			}
+		}
+	}
+}
+
+// Claim adopts what was the set's and releases what its selector does not match, as the hands do.
+func (s *simulated) Claim(w *sim.World) {
+	isOurs := func(pod *corev1.Pod) bool { return pod.Labels["app"] == s.set.Spec.Selector.MatchLabels["app"] }
+	for _, pod := range w.Pods() {
+		if !isOurs(pod) {
+			w.Own(pod.Name, nil)
+		}
+	}
+	for _, pod := range w.Strangers() {
+		if isOurs(pod) && pod.DeletionTimestamp == nil && cloneset.WasOurs(s.set, pod) {
+			w.Own(pod.Name, metav1.NewControllerRef(s.set, kruisev1beta1.GroupVersion.WithKind("CloneSet")))
+		}
+	}
 }
 
 // read keeps Facts by UID and resourceVersion, as the hands do.
@@ -236,9 +280,15 @@ func (s *simulated) read(pod *corev1.Pod) *pods.Facts {
 }
 
 func (s *simulated) Plan(w *sim.World) plan.Decision {
+	if s.watch != nil {
+		s.watch.begin()
+	}
 	s.seen = s.snapshot(w)
 	s.pass = cloneset.Look(s.seen)
 	d := s.pass.Plan()
+	if s.mutate != nil {
+		s.mutate(s, &d)
+	}
 	if s.overtaken == "" {
 		s.overtaken = s.checkPriority(s.Promise(w), d)
 	}
@@ -286,11 +336,24 @@ func (s *simulated) Promise(w *sim.World) sim.Promise {
 	p.UpdateRevision, p.CurrentRevision = s.revisions(w)
 	p.ReuseVolumes = s.set.Spec.ScaleStrategy.EnablePVCReuse
 	p.ExcludePreparingDelete = s.set.Spec.ScaleStrategy.ExcludePreparingDelete || s.policy.ExcludePreparingDelete
+	p.MayDiffer = s.isWrittenByOthers
 	p.IsNamed = func(pod *corev1.Pod) bool {
 		_, isMarked := pod.Labels[kruisev1beta1.SpecifiedDeleteKey]
 		return isMarked || slices.Contains(s.set.Spec.ScaleStrategy.PodsToDelete, pod.Name)
 	}
 	return p
+}
+
+// isWrittenByOthers reports whether users and the owners of hooks write a label or annotation of this key to Pods.
+func (s *simulated) isWrittenByOthers(key string) bool {
+	if l := s.set.Spec.Lifecycle; l != nil {
+		for _, hook := range []*pub.LifecycleHook{l.PreDelete, l.InPlaceUpdate, l.PreNormal} {
+			if hook != nil && hook.LabelsHandler[key] != "" {
+				return true
+			}
+		}
+	}
+	return strings.HasPrefix(key, "hold-") || key == "batch" || key == "role"
 }
 
 // revisions are the name of the newest revision, and of the one that the status calls current while it is still kept.

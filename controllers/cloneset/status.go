@@ -80,11 +80,9 @@ func (v *view) tell(status *kruisev1beta1.CloneSetStatus) {
 	}
 	status.ExpectedUpdatedReplicas = replicas - int32(v.limits.Partition)
 	status.UpdateRevision = v.choice.Update.Name
-	if status.CurrentRevision == "" || status.UpdatedReplicas == replicas && status.Replicas == replicas {
-		status.CurrentRevision = v.choice.Current.Name
-		if status.UpdatedReplicas == replicas {
-			status.CurrentRevision = v.choice.Update.Name
-		}
+	status.CurrentRevision = v.choice.Current.Name
+	if status.UpdatedReplicas == replicas && status.Replicas == replicas {
+		status.CurrentRevision = v.choice.Update.Name
 	}
 	if selector, err := metav1.LabelSelectorAsSelector(v.Set.Spec.Selector); err == nil {
 		status.LabelSelector = selector.String()

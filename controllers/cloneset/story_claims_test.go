@@ -152,6 +152,55 @@ func claimStories() map[string]story {
 				assert.Nil(s.t, s.Claim("data-web-a"))
 			},
 		},
+		"a copy of a Pod is not adopted and the data of the Pod stays": {
+			set: two().Obj(),
+			play: func(s *stage) {
+				s.Given("two Pods with a claim each")
+				s.Script.Scene("somebody copies web-a to look into it")
+				s.Copy("web-a", "debug")
+				s.Rest()
+				assert.Equal(s.t, []string{"web-a", "web-b"}, s.names())
+				assert.Equal(s.t, []string{"data-web-a", "data-web-b"}, s.claims())
+				s.User("scales to 0 while the copy runs", func(b *builder) { b.Replicas(0) })
+				s.Rest()
+				assert.Nil(s.t, s.Claim("data-web-b"))
+				assert.Nil(s.t, s.Claim("data-web-a").DeletionTimestamp, "the copy lives on it")
+				s.Script.Scene("somebody deletes the copy")
+				s.DeletePod("debug")
+				s.Rest()
+				assert.Nil(s.t, s.Claim("data-web-a"))
+			},
+		},
+		"a Pod that somebody gave the ID of another goes and leaves the other its data": {
+			set: two().Obj(),
+			play: func(s *stage) {
+				s.Given("two Pods with a claim each")
+				s.Script.Scene("somebody gives web-b the ID of web-a, and marks it for deletion")
+				s.Edit("web-b", func(pod *corev1.Pod) {
+					pod.Labels[kruisev1beta1.CloneSetInstanceIDKey] = "a"
+					pod.Labels[kruisev1beta1.SpecifiedDeleteKey] = "true"
+				})
+				s.Rest()
+				assert.Equal(s.t, []string{"data-web-a", "data-web-c"}, s.claims())
+			},
+		},
+		"a Pod is taken out of the set with its data and put back": {
+			set: two().ReuseVolumes().Obj(),
+			play: func(s *stage) {
+				s.Given("two Pods with a claim each, which is reused")
+				s.Script.Scene("somebody takes web-a out of the set")
+				s.Edit("web-a", func(pod *corev1.Pod) { pod.Labels["app"] = "looked-at" })
+				s.Rest()
+				assert.Equal(s.t, []string{"web-b", "web-c"}, s.names())
+				assert.Equal(s.t, []string{"data-web-b", "data-web-c"}, s.claims())
+				s.Script.Scene("somebody puts web-a back, and names web-c")
+				s.Edit("web-a", func(pod *corev1.Pod) { pod.Labels["app"] = "web" })
+				s.Edit("web-c", func(pod *corev1.Pod) { pod.Labels[kruisev1beta1.SpecifiedDeleteKey] = "true" })
+				s.Rest()
+				assert.Equal(s.t, []string{"web-a", "web-b"}, s.names())
+				assert.NotNil(s.t, s.Claim("data-web-a"))
+			},
+		},
 		"templates are removed and claims go with their Pods": {
 			set: two().Obj(),
 			play: func(s *stage) {
@@ -176,9 +225,26 @@ func claimStories() map[string]story {
 					b.set.Spec.VolumeClaimTemplates = b.set.Spec.VolumeClaimTemplates[:1]
 				})
 				s.Rest()
+				assert.Equal(s.t, []string{"web-c", "web-d"}, s.names(), "a change of the templates alone recreates nothing")
 				s.User("sets the image to app:v3", func(b *builder) { b.Image("app:v3") })
 				s.Rest()
-				assert.Equal(s.t, []string{"web-c", "web-d"}, s.names(), "the templates of both revisions are the same by now")
+				assert.Equal(s.t, []string{"data-web-e", "data-web-f"}, s.claims(), "the next update brings it")
+				s.User("goes back to the image app:v2", func(b *builder) { b.Image("app:v2") })
+				s.Rest()
+				assert.Equal(s.t, []string{"web-e", "web-f"}, s.names(), "the templates of both revisions are the same by now")
+			},
+		},
+		"with the gate a first volume recreates with the next image": {
+			set: MakeCloneSet("web").Replicas(2).InPlaceIfPossible().Obj(),
+			play: func(s *stage) {
+				s.controller.policy.RecreateOnClaimChange = true
+				s.Given("two Pods without a claim")
+				s.User("adds a volume, and nothing else", func(b *builder) { b.Volume("data") })
+				s.Rest()
+				assert.Equal(s.t, []string{"web-a", "web-b"}, s.names())
+				s.User("sets the image to app:v2", func(b *builder) { b.Image("app:v2") })
+				s.Rest()
+				assert.Equal(s.t, []string{"data-web-c", "data-web-d"}, s.claims())
 			},
 		},
 		"with the gate InPlaceOnly updates in place whatever the claims": {

@@ -43,6 +43,22 @@ func historyStories() map[string]story {
 				assert.Equal(s.t, 2, s.Tally().UpdatedAvailable)
 			},
 		},
+		"a status that names a revision which is gone is put right by what the Pods have": {
+			set: MakeCloneSet("web").Replicas(4).InPlaceIfPossible().Partition("2").Obj(),
+			play: func(s *stage) {
+				s.Given("four Pods of app:v1")
+				s.User("sets the image to app:v2", func(b *builder) { b.Image("app:v2") })
+				s.Rest()
+				was := s.controller.set.Status.CurrentRevision
+				s.Script.Scene("the status names a revision that nobody knows")
+				s.controller.set = s.controller.set.DeepCopy()
+				s.controller.set.Status.CurrentRevision = "web-gone"
+				s.DeletePod("web-d")
+				s.Rest()
+				assert.Equal(s.t, was, s.controller.set.Status.CurrentRevision)
+				assert.Equal(s.t, 2, s.Tally().Updated, "the Pod that was missing has the old revision")
+			},
+		},
 		"a revision whose name is taken gets another": {
 			set: MakeCloneSet("web").Replicas(1).InPlaceIfPossible().Obj(),
 			play: func(s *stage) {
@@ -60,7 +76,7 @@ func historyStories() map[string]story {
 // collidingWith is a revision with the name that the template's own would get, but other data.
 func collidingWith(s *stage, template corev1.PodTemplateSpec) *appsv1.ControllerRevision {
 	set := s.controller.set
-	rev, err := revision.New(revision.Owner{Object: set, Reference: metav1.OwnerReference{}, Template: &template, CollisionCount: new(int32)})
+	rev, err := revision.New(revision.Owner{Object: set, Reference: metav1.OwnerReference{}, Template: &template})
 	require.NoError(s.t, err)
 	rev.Data = runtime.RawExtension{Raw: []byte(`{"spec":{"template":{"$patch":"replace"}}}`)}
 	return rev

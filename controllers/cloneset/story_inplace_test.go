@@ -69,6 +69,26 @@ func inPlaceStories() map[string]story {
 				assert.Equal(s.t, 5, s.Tally().UpdatedAvailable)
 			},
 		},
+		"a change of an annotation surges nothing though it may": {
+			set: five().MaxSurge("3").MaxUnavailable("0").Obj(),
+			play: func(s *stage) {
+				s.Given("five Pods of app:v1")
+				before := s.UIDs()
+				s.User("sets an annotation of the template", func(b *builder) { b.Annotation("team", "shop") })
+				s.Rest()
+				assert.Equal(s.t, before, s.UIDs(), "no Pod comes, and none goes")
+				assert.Equal(s.t, 5, s.Tally().UpdatedAvailable)
+			},
+		},
+		"a surge of three goes ahead of an update in place and three old Pods go": {
+			set: five().MaxSurge("3").MaxUnavailable("0").Obj(),
+			play: func(s *stage) {
+				s.Given("five Pods of app:v1")
+				s.User("sets the image to app:v2", func(b *builder) { b.Image("app:v2") })
+				s.Rest()
+				assert.Equal(s.t, []string{"web-b", "web-d", "web-f", "web-g", "web-h"}, s.names(), "three old Pods go, the surge stays")
+			},
+		},
 		"a Pod drains for its grace period before its image changes": {
 			set: MakeCloneSet("web").Replicas(2).InPlaceIfPossible().GracePeriodSeconds(3).Obj(),
 			play: func(s *stage) {

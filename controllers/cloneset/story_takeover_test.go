@@ -21,6 +21,16 @@ func takeOverStories() map[string]story {
 		"a set with short hashes and older Pods is taken over and nothing is written": {
 			set: short.inSim(), play: func(s *stage) { staysUntouched(s, short) },
 		},
+		"a set whose status says nothing of collisions is taken over and nothing is written": {
+			set: settled.inSim(), play: func(s *stage) {
+				s.controller.set.Status.CollisionCount = nil
+				staysUntouched(s, settled)
+				s.controller.set.Status.CollisionCount = new(int32)
+				s.Script.Scene("the API server shows the default of the count of collisions")
+				s.Rest()
+				assert.Len(s.t, s.Revisions(), len(settled.revisions), "no revision is made")
+			},
+		},
 		"a set is taken over and then replaced by the file in Git without the defaults": {
 			set: settled.inSim(), play: func(s *stage) {
 				staysUntouched(s, settled)
@@ -28,6 +38,20 @@ func takeOverStories() map[string]story {
 				s.User("replaces the set by its file, which says nothing of the defaults", func(b *builder) { *b.set = *plain(b.set) })
 				s.Rest()
 				assert.Equal(s.t, before, s.versions(), "not one Pod is written to")
+			},
+		},
+		"a set is taken over and then replaced by the file in Git without the defaults and with a new image": {
+			set: settled.inSim(), play: func(s *stage) {
+				staysUntouched(s, settled)
+				isUpdatedInPlaceByItsFile(s)
+			},
+		},
+		"a set with volumes is taken over and then replaced by the file in Git without the defaults and with a new image": {
+			set: inherit("volumes").inSim(), play: func(s *stage) {
+				volumes.onStage(s)
+				s.Script.Scene("given what OpenKruise left behind")
+				s.Rest()
+				isUpdatedInPlaceByItsFile(s)
 			},
 		},
 		"a set with volumes is taken over with its claims, and a claim that is left finds a Pod": {
@@ -105,6 +129,20 @@ func staysUntouched(s *stage, found *inheritance) {
 	assert.Equal(s.t, found.set.Status.UpdateRevision, s.controller.set.Status.UpdateRevision)
 }
 
+// isUpdatedInPlaceByItsFile applies the file in Git, which has a new image and says nothing of the defaults that OpenKruise wrote into the set.
+func isUpdatedInPlaceByItsFile(s *stage) {
+	uids, claims, revisions := s.UIDs(), s.claims(), len(s.Revisions())
+	s.User("replaces the set by its file, with a new image and without the defaults", func(b *builder) {
+		*b.set = *plain(b.set)
+		b.InPlaceIfPossible().Image("keelson/demo:1.11.0")
+	})
+	s.Rest()
+	assert.Equal(s.t, uids, s.UIDs(), "not one Pod is replaced")
+	assert.Equal(s.t, claims, s.claims(), "nor a claim")
+	assert.Len(s.t, s.Revisions(), revisions+1)
+	assert.Equal(s.t, 3, s.Tally().UpdatedAvailable)
+}
+
 // versions are the identities and versions of all Pods by name.
 func (s *stage) versions() map[string]string {
 	found := map[string]string{}
@@ -114,18 +152,24 @@ func (s *stage) versions() map[string]string {
 	return found
 }
 
-// plain is the set without what Kubernetes would default.
+// plain is the set without what Kubernetes would default, as its file in Git has it.
 func plain(set *kruisev1beta1.CloneSet) *kruisev1beta1.CloneSet {
 	set = set.DeepCopy()
-	c := &set.Spec.Template.Spec.Containers[0]
-	set.Spec.Template.Spec = corev1.PodSpec{
-		TerminationGracePeriodSeconds: set.Spec.Template.Spec.TerminationGracePeriodSeconds,
-		Containers: []corev1.Container{{
-			Name: c.Name, Image: c.Image, Resources: c.Resources, Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
-			ReadinessProbe: &corev1.Probe{
-				PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Port: c.ReadinessProbe.HTTPGet.Port}},
-			},
-		}},
+	pod := &set.Spec.Template.Spec
+	pod.DNSPolicy, pod.RestartPolicy, pod.SchedulerName, pod.SecurityContext = "", "", "", nil
+	for i := range pod.Containers {
+		c := &pod.Containers[i]
+		c.ImagePullPolicy, c.TerminationMessagePath, c.TerminationMessagePolicy = "", "", ""
+		for j := range c.Ports {
+			c.Ports[j].Protocol = ""
+		}
+		if probe := c.ReadinessProbe; probe != nil {
+			probe.TimeoutSeconds, probe.SuccessThreshold, probe.FailureThreshold = 0, 0, 0
+			probe.HTTPGet.Path, probe.HTTPGet.Scheme = "", ""
+		}
+	}
+	for i := range set.Spec.VolumeClaimTemplates {
+		set.Spec.VolumeClaimTemplates[i].Status, set.Spec.VolumeClaimTemplates[i].Spec.VolumeMode = corev1.PersistentVolumeClaimStatus{}, nil
 	}
 	return set
 }

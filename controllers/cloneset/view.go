@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/utils/ptr"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
@@ -97,7 +96,23 @@ func look(s Snapshot) (*view, error) {
 	}
 	// The order of the cache is chance; a plan must not depend on it.
 	slices.SortFunc(v.active, func(a, b *pods.Facts) int { return strings.Compare(a.Pod.Name, b.Pod.Name) })
+	v.choice.Current = v.current()
 	return v, nil
+}
+
+// current is the revision that the set comes from: the one that its status names. Where that one is gone, or the status was lost, it is the newest that Pods still have.
+func (v *view) current() *appsv1.ControllerRevision {
+	named := v.choice.Current
+	if named != v.choice.Update || named.Name == v.Set.Status.CurrentRevision {
+		return named
+	}
+	for _, rev := range slices.Backward(v.history) {
+		hasIt := func(f *pods.Facts) bool { return revision.Matches(f.Revision, rev.Name) }
+		if rev != v.choice.Update && slices.ContainsFunc(v.active, hasIt) {
+			return rev
+		}
+	}
+	return named
 }
 
 func (v *view) isOnDelete() bool {
@@ -167,10 +182,8 @@ func ownerReference(set *kruisev1beta1.CloneSet) metav1.OwnerReference {
 
 // Wanted is the revision of a set's template as it is now. It fails when the template cannot be encoded.
 func Wanted(set *kruisev1beta1.CloneSet) (*appsv1.ControllerRevision, error) {
-	// The status shows 0 from the first time on that it is written; until then it means the same.
-	collisions := ptr.Deref(set.Status.CollisionCount, 0)
 	rev, err := revision.New(revision.Owner{
-		Object: set, Reference: ownerReference(set), Template: &set.Spec.Template, CollisionCount: &collisions,
+		Object: set, Reference: ownerReference(set), Template: &set.Spec.Template, CollisionCount: set.Status.CollisionCount,
 	})
 	if err != nil {
 		return nil, err

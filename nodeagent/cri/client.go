@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
@@ -22,8 +23,25 @@ import (
 // callTimeout bounds one call of the runtime.
 const callTimeout = 5 * time.Second
 
-// maxMessage is how large an answer may be: a node with hundreds of containers has large ones.
-const maxMessage = 16 << 20
+// What is kept of answers is bounded, since tenants decide how large they are.
+const (
+	// questions is how many answers are read at once, other than to commands and stops.
+	questions = 3
+	// maxMessage is how large such an answer may be: the environment of a container can be as large as 6 MiB, and most are a few KiB.
+	maxMessage = 8 << 20
+	// maxOutput is how large the answer to a command may be, which is all that it wrote.
+	maxOutput = 32 << 10
+	// maxReason is how much of what a command wrote is told when it failed.
+	maxReason = 1 << 10
+	// window is how much of an answer is on its way before it is read. If it is not set it grows with the answers.
+	window = 64 << 10
+)
+
+// Tries to reach a runtime that is gone, such as one that restarts, follow each other at these intervals.
+const (
+	firstRetry = 250 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
 
 // Labels and annotations that the kubelet puts on containers.
 const (
@@ -37,6 +55,8 @@ const (
 type client struct {
 	connection *grpc.ClientConn
 	runtime    runtimev1.RuntimeServiceClient
+	// asked holds an element for each question that is being answered.
+	asked chan struct{}
 }
 
 var _ Runtime = &client{}
@@ -45,11 +65,27 @@ var _ Runtime = &client{}
 func open(socket string) (*client, error) {
 	connection, err := grpc.NewClient("unix:"+socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(16*window),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: firstRetry, Multiplier: 1.6, Jitter: 0.2, MaxDelay: lastRetry},
+			MinConnectTimeout: callTimeout,
+		}))
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", socket, err)
 	}
-	return &client{connection: connection, runtime: runtimev1.NewRuntimeServiceClient(connection)}, nil
+	return &client{connection: connection, runtime: runtimev1.NewRuntimeServiceClient(connection), asked: make(chan struct{}, questions)}, nil
+}
+
+// ask waits until there is room for one more answer. The context that it returns bounds the call; done must be called when the answer has been read.
+func (c *client) ask(ctx context.Context) (bounded context.Context, done func(), err error) {
+	select {
+	case c.asked <- struct{}{}:
+		bounded, cancel := context.WithTimeout(ctx, callTimeout)
+		return bounded, func() { cancel(); <-c.asked }, nil
+	case <-ctx.Done():
+		return nil, nil, translate("waiting for other answers", status.FromContextError(ctx.Err()).Err())
+	}
 }
 
 // Version implements Runtime.
@@ -65,8 +101,11 @@ func (c *client) Version(ctx context.Context) (Version, error) {
 
 // Containers implements Runtime.
 func (c *client) Containers(ctx context.Context, podUID string) ([]Container, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
+	ctx, done, err := c.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	list, err := c.runtime.ListContainers(ctx, &runtimev1.ListContainersRequest{
 		Filter: &runtimev1.ContainerFilter{LabelSelector: map[string]string{podUIDLabel: podUID}},
 	})
@@ -83,8 +122,11 @@ func (c *client) Containers(ctx context.Context, podUID string) ([]Container, er
 // Environment implements Runtime. Runtimes tell it in the verbose form of a container's status, as part of what they handed to the OCI runtime:
 // nothing has to be run in the container.
 func (c *client) Environment(ctx context.Context, id string) (map[string]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
+	ctx, done, err := c.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	answer, err := c.runtime.ContainerStatus(ctx, &runtimev1.ContainerStatusRequest{ContainerId: id, Verbose: true})
 	if status.Code(err) == codes.NotFound {
 		return nil, nil
@@ -123,12 +165,18 @@ func environment(info string) (map[string]string, error) {
 func (c *client) Exec(ctx context.Context, id string, command []string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit+callTimeout)
 	defer cancel()
-	answer, err := c.runtime.ExecSync(ctx, &runtimev1.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: seconds(limit)})
+	request := &runtimev1.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: seconds(limit)}
+	answer, err := c.runtime.ExecSync(ctx, request, grpc.MaxCallRecvMsgSize(maxOutput))
+	// The command has ended, and its output came together with its exit code: neither has been read.
+	if status.Code(err) == codes.ResourceExhausted {
+		return fmt.Errorf("running a command in container %s: whether it succeeded is not known, it wrote more than %d KiB", id, maxOutput>>10)
+	}
 	if err != nil {
 		return translate("running a command in container "+id, err)
 	}
 	if answer.ExitCode != 0 {
-		return fmt.Errorf("running a command in container %s: it ended with code %d: %s", id, answer.ExitCode, bytes.TrimSpace(answer.Stderr))
+		reason := bytes.TrimSpace(answer.Stderr)
+		return fmt.Errorf("running a command in container %s: it ended with code %d: %s", id, answer.ExitCode, reason[:min(len(reason), maxReason)])
 	}
 	return nil
 }

@@ -4,12 +4,14 @@
 package cri_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,6 +35,11 @@ type speaker struct {
 	// info is the verbose part of every container's status, done what was asked for.
 	info map[string]string
 	done []string
+	// listing is how many answers with containers are being made, mostListing the most at once so far; listed, if set, is called meanwhile.
+	listing, mostListing atomic.Int32
+	listed               func()
+	// written is how many bytes were sent.
+	written atomic.Int64
 }
 
 func (s *speaker) Version(context.Context, *runtimev1.VersionRequest) (*runtimev1.VersionResponse, error) {
@@ -40,6 +47,15 @@ func (s *speaker) Version(context.Context, *runtimev1.VersionRequest) (*runtimev
 }
 
 func (s *speaker) ListContainers(_ context.Context, r *runtimev1.ListContainersRequest) (*runtimev1.ListContainersResponse, error) {
+	for now := s.listing.Add(1); ; {
+		if most := s.mostListing.Load(); now <= most || s.mostListing.CompareAndSwap(most, now) {
+			break
+		}
+	}
+	defer s.listing.Add(-1)
+	if s.listed != nil {
+		s.listed()
+	}
 	var found []*runtimev1.Container
 	for _, c := range s.containers {
 		isMine := true
@@ -70,7 +86,13 @@ func (s *speaker) ContainerStatus(_ context.Context, r *runtimev1.ContainerStatu
 }
 
 func (s *speaker) ExecSync(_ context.Context, r *runtimev1.ExecSyncRequest) (*runtimev1.ExecSyncResponse, error) {
+	if r.Cmd[0] == "shout" {
+		return &runtimev1.ExecSyncResponse{Stdout: make([]byte, 15<<20), ExitCode: 1}, nil
+	}
 	s.done = append(s.done, fmt.Sprintf("exec %s %v %d", r.ContainerId, r.Cmd, r.Timeout))
+	if r.Cmd[0] == "complain" {
+		return &runtimev1.ExecSyncResponse{ExitCode: 1, Stderr: bytes.Repeat([]byte("no"), 10<<10)}, nil
+	}
 	if r.Cmd[0] == "false" {
 		return &runtimev1.ExecSyncResponse{ExitCode: 1, Stderr: []byte("it is false\n")}, nil
 	}
@@ -125,7 +147,79 @@ func TestExecAndStop(t *testing.T) {
 	require.NoError(t, runtime.Exec(t.Context(), "m1", []string{"say", "bye"}, 1500*time.Millisecond))
 	require.ErrorContains(t, runtime.Exec(t.Context(), "m1", []string{"false"}, time.Second), "it ended with code 1: it is false")
 	require.NoError(t, runtime.Stop(t.Context(), "m1", 2*time.Second))
+	err = runtime.Exec(t.Context(), "m1", []string{"complain"}, time.Second)
+	require.ErrorContains(t, err, "it ended with code 1: nono")
+	assert.Less(t, len(err.Error()), 1200, "a part of what it wrote will do")
+	s.done = s.done[:3]
 	assert.Equal(t, []string{"exec m1 [say bye] 2", "exec m1 [false] 1", "stop m1 2"}, s.done)
+}
+
+func TestTheOutputOfCommandsIsNotRead(t *testing.T) {
+	dir := shortDir(t)
+	s := &speaker{name: "containerd", containers: []*runtimev1.Container{kubeletContainer("pod-1", "main", "m1")}}
+	s.listen(t, filepath.Join(dir, "containerd.sock"))
+	runtime, _, err := cri.Connect(t.Context(), dir, "")
+	require.NoError(t, err)
+	var group sync.WaitGroup
+	for range 10 {
+		group.Go(func() {
+			err := runtime.Exec(t.Context(), "m1", []string{"shout"}, time.Second)
+			assert.ErrorContains(t, err, "whether it succeeded is not known, it wrote more than 32 KiB")
+		})
+	}
+	group.Wait()
+	assert.Less(t, s.written.Load(), int64(2<<20), "of the 150 MiB that were written")
+	all, err := runtime.Containers(t.Context(), "pod-1")
+	require.NoError(t, err, "the runtime can be asked as before")
+	assert.Len(t, all, 1)
+}
+
+func TestFewAnswersAreReadAtOnce(t *testing.T) {
+	dir := shortDir(t)
+	enough, answer := make(chan struct{}, 20), make(chan struct{})
+	s := &speaker{name: "containerd", listed: func() { enough <- struct{}{}; <-answer }}
+	s.listen(t, filepath.Join(dir, "containerd.sock"))
+	runtime, _, err := cri.Connect(t.Context(), dir, "")
+	require.NoError(t, err)
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() {
+			_, err := runtime.Containers(t.Context(), "pod-1")
+			assert.NoError(t, err)
+		})
+	}
+	for range 3 {
+		<-enough
+	}
+	impatient, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err = runtime.Environment(impatient, "m1")
+	require.ErrorIs(t, err, cri.ErrUnavailable, "who waits for others gives up when told")
+	close(answer)
+	group.Wait()
+	assert.LessOrEqual(t, s.mostListing.Load(), int32(3))
+}
+
+// counted is a connection whose sent bytes are counted.
+type counted struct {
+	net.Conn
+	written *atomic.Int64
+}
+
+func (c counted) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.written.Add(int64(n))
+	return n, err
+}
+
+type countedListener struct {
+	net.Listener
+	written *atomic.Int64
+}
+
+func (l countedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return counted{Conn: c, written: l.written}, err
 }
 
 // listen serves on a socket until stop is called or the test ends.
@@ -138,7 +232,7 @@ func (s *speaker) listen(t *testing.T, socket string) (stop func()) {
 	runtimev1.RegisterRuntimeServiceServer(server, s)
 	var isStopped atomic.Bool
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	go func() { ended <- server.Serve(countedListener{Listener: listener, written: &s.written}) }()
 	stop = func() {
 		if isStopped.CompareAndSwap(false, true) {
 			server.Stop()

@@ -84,7 +84,8 @@ func keepUpdate(facts, pod *corev1.Pod) {
 	for _, c := range inplace.LongRunning(&pod.Spec) {
 		inplace.CopyFollowed(c, facts, pod)
 	}
-	facts.Spec.TerminationGracePeriodSeconds, facts.Status.PodIP = pod.Spec.TerminationGracePeriodSeconds, pod.Status.PodIP
+	facts.Spec.TerminationGracePeriodSeconds = pod.Spec.TerminationGracePeriodSeconds
+	facts.Status.PodIP, facts.Status.PodIPs = pod.Status.PodIP, pod.Status.PodIPs
 	for i := range pod.Status.Conditions {
 		if pod.Status.Conditions[i].Type == pub.InPlaceUpdateReady {
 			c := corev1.PodCondition{Type: pub.InPlaceUpdateReady, Status: pod.Status.Conditions[i].Status}

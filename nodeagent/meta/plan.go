@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -59,6 +60,35 @@ type Report struct {
 	Broken string
 	// Outdated are the running containers that are to be stopped, so that they start with the environment that the Pod gives them now.
 	Outdated []Outdated
+
+	// containers is what Value says.
+	containers []pub.RuntimeContainerMeta
+}
+
+// hookWasStarted says that the preStop hook of a container was started already, by this agent or one before it.
+func (r Report) hookWasStarted(c Outdated) bool {
+	return slices.ContainsFunc(r.containers, func(m pub.RuntimeContainerMeta) bool { return isOf(m, c) && m.PreStopHookStarted })
+}
+
+// withHookStarted is the annotation that says so.
+func (r Report) withHookStarted(c Outdated) (string, error) {
+	all := slices.Clone(r.containers)
+	for i := range all {
+		all[i].PreStopHookStarted = all[i].PreStopHookStarted || isOf(all[i], c)
+	}
+	return encode(all)
+}
+
+func isOf(m pub.RuntimeContainerMeta, c Outdated) bool {
+	return m.Name == c.Name && strings.HasSuffix(m.ContainerID, "://"+c.ID)
+}
+
+func encode(all []pub.RuntimeContainerMeta) (string, error) {
+	raw, err := json.Marshal(pub.RuntimeContainerMetaSet{Containers: all})
+	if err != nil {
+		return "", fmt.Errorf("encoding the report: %w", err)
+	}
+	return string(raw), nil
 }
 
 // Outdated is a running container whose environment is not what the Pod gives it.
@@ -95,11 +125,11 @@ func Plan(pod *corev1.Pod, runtimeName string, running []cri.Container, environm
 	if len(wanted.Containers) == 0 {
 		return Report{}, nil
 	}
-	raw, err := json.Marshal(wanted)
+	value, err := encode(wanted.Containers)
 	if err != nil {
-		return Report{}, fmt.Errorf("encoding the report: %w", err)
+		return Report{}, err
 	}
-	report.Value = string(raw)
+	report.Value, report.containers = value, wanted.Containers
 	report.Write = !found || report.Broken != "" || !equality.Semantic.DeepEqual(now, wanted)
 	return report, nil
 }
@@ -112,7 +142,8 @@ func outdated(pod *corev1.Pod, spec *corev1.Container, c *cri.Container, hash ui
 	return []Outdated{{Name: c.Name, ID: c.ID}}
 }
 
-// describe says what is reported of a container. A hash of its environment that was reported before stays: the environment of a container does not change.
+// describe says what is reported of a container. A hash of its environment that was reported before stays, as the environment of a container does not change;
+// and so does that its hook was started.
 func describe(c *cri.Container, runtimeName string, before []pub.RuntimeContainerMeta) pub.RuntimeContainerMeta {
 	m := pub.RuntimeContainerMeta{
 		Name: c.Name, ContainerID: runtimeName + "://" + c.ID, RestartCount: c.RestartCount, Hashes: pub.RuntimeContainerHashes{PlainHash: c.SpecHash},
@@ -120,6 +151,7 @@ func describe(c *cri.Container, runtimeName string, before []pub.RuntimeContaine
 	for i := range before {
 		if before[i].ContainerID == m.ContainerID {
 			m.Hashes.ExtractedEnvFromMetadataHash = before[i].Hashes.ExtractedEnvFromMetadataHash
+			m.PreStopHookStarted = before[i].PreStopHookStarted
 		}
 	}
 	return m

@@ -96,6 +96,17 @@ func TestPlan(t *testing.T) {
 			wantValue: mainAlone,
 			wantWrite: true,
 		},
+		"that the hook of a container was started stays": {
+			pod:       makePod(`{"containers":[{"name":"main","containerID":"containerd://m1","restartCount":0,"hashes":{"plainHash":51966},"preStopHookStarted":true}]}`),
+			running:   first[1:],
+			wantValue: `{"containers":[{"name":"main","containerID":"containerd://m1","restartCount":0,"hashes":{"plainHash":51966},"preStopHookStarted":true}]}`,
+		},
+		"that the hook of an earlier container was started goes": {
+			pod:       makePod(`{"containers":[{"name":"main","containerID":"containerd://m0","restartCount":0,"hashes":{"plainHash":51966},"preStopHookStarted":true}]}`),
+			running:   first[1:],
+			wantValue: mainAlone,
+			wantWrite: true,
+		},
 		"broken JSON is replaced": {
 			pod: makePod(`{"containers":[`), running: first, wantValue: both, wantWrite: true, wantBroken: "unexpected end of JSON input",
 		},

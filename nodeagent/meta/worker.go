@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"github.com/keelson/keelson/api/apps/pub"
 	"github.com/keelson/keelson/controllers/plan/inplace"
 	"github.com/keelson/keelson/nodeagent/cri"
+	"github.com/keelson/keelson/nodeagent/stop"
 )
 
 // settleIn is how long a Pod's events are gathered before the runtime is asked: containers start in bursts.
@@ -35,12 +37,13 @@ const settleIn = time.Second
 // workers is how many Pods are looked at at once.
 const workers = 5
 
-// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups=authentication.k8s.io,resources=nodes,verbs=impersonate:associated-node
+// +kubebuilder:rbac:groups="",resources=pods,verbs=impersonate-on:associated-node:list;impersonate-on:associated-node:watch
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
 
 // Worker reports for the Pods of one node. Make one with New.
 type Worker struct {
-	client   kubernetes.Interface
+	clients  Clients
 	runtime  cri.Runtime
 	version  cri.Version
 	informer cache.SharedIndexInformer
@@ -49,7 +52,12 @@ type Worker struct {
 	// restarter is nil when environments are nobody's business.
 	restarter *restarter
 	synced    atomic.Bool
+	// unread is why the Pods cannot be read, as heard last; nil until then.
+	unread atomic.Pointer[error]
 }
+
+// Clients are those of the agent. Read needs to see the Pods of the node alone.
+type Clients struct{ Read, Write kubernetes.Interface }
 
 // Options are the settings of a Worker.
 type Options struct {
@@ -61,19 +69,26 @@ type Options struct {
 }
 
 // New makes a Worker. It watches only the Pods of its node.
-func New(client kubernetes.Interface, runtime cri.Runtime, version cri.Version, o Options) (*Worker, error) {
+func New(clients Clients, runtime cri.Runtime, version cri.Version, o Options) (*Worker, error) {
 	mine := informers.WithTweakListOptions(func(list *metav1.ListOptions) {
 		list.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", o.Node).String()
 	})
-	pods := informers.NewSharedInformerFactoryWithOptions(client, 0, mine, informers.WithTransform(keepFacts)).Core().V1().Pods()
+	pods := informers.NewSharedInformerFactoryWithOptions(clients.Read, 0, mine, informers.WithTransform(keepFacts)).Core().V1().Pods()
 	w := &Worker{
-		client: client, runtime: runtime, version: version, informer: pods.Informer(), pods: pods.Lister(),
+		clients: clients, runtime: runtime, version: version, informer: pods.Informer(), pods: pods.Lister(),
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](time.Second, time.Minute)),
 	}
 	if o.FollowsMetadata {
 		w.restarter = newRestarter(w)
 	}
-	_, err := w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	err := w.informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+		w.unread.Store(&err)
+		cache.DefaultWatchErrorHandler(ctx, r, err)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watching Pods: %w", err)
+	}
+	_, err = w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: w.enqueue,
 		UpdateFunc: func(old, now any) {
 			if before, isPod := old.(*corev1.Pod); isPod && !isSame(before, now.(*corev1.Pod)) {
@@ -119,10 +134,16 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // Ready says that the Pods of the node are known.
 func (w *Worker) Ready() error {
-	if !w.synced.Load() {
+	switch why := w.unread.Load(); {
+	case w.synced.Load():
+		return nil
+	case why == nil:
 		return errors.New("podInformerSynced: the Pods of this node are not known yet")
+	case apierrors.IsForbidden(*why):
+		return fmt.Errorf("podInformerSynced: the Pods of this node may not be read; before Kubernetes 1.36 that takes the component nodeagent/read-all-pods: %w", *why)
+	default:
+		return fmt.Errorf("podInformerSynced: the Pods of this node cannot be read: %w", *why)
 	}
-	return nil
 }
 
 func (w *Worker) next(ctx context.Context) bool {
@@ -208,18 +229,26 @@ func (w *Worker) environments(ctx context.Context, pod *corev1.Pod, running []cr
 	return found, nil
 }
 
-// write patches one annotation. The UID makes the API server refuse it when another Pod has taken the name.
+// write patches the annotation, unless the Pod is gone.
 func (w *Worker) write(ctx context.Context, pod *corev1.Pod, value string) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": pod.UID, "annotations": map[string]string{pub.RuntimeContainerMetaKey: value},
-	}})
+	if err := w.patch(ctx, pod, value); !apierrors.IsNotFound(err) {
+		return err
+	}
+	return nil
+}
+
+// patch writes one annotation. The UID makes the API server refuse it when another Pod has taken the name. Where a container has a hook that a stop may note in
+// the annotation, the version makes it refuse what was computed before that note was seen.
+func (w *Worker) patch(ctx context.Context, pod *corev1.Pod, value string) error {
+	metadata := map[string]any{"uid": pod.UID, "annotations": map[string]string{pub.RuntimeContainerMetaKey: value}}
+	if slices.ContainsFunc(inplace.LongRunning(&pod.Spec), func(c *corev1.Container) bool { return inplace.FollowsMetadata(c) && stop.HasHook(c) }) {
+		metadata["resourceVersion"] = pod.ResourceVersion
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
 		return fmt.Errorf("encoding the report: %w", err)
 	}
-	_, err = w.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
+	_, err = w.clients.Write.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	if err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}

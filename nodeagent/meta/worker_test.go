@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,12 +15,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/yaml"
 
 	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/nodeagent/meta"
 )
 
 // TestWiring asks whether watch, permissions and patches work on a real API server. The agent has the token of a Pod on node-a, with the rights that
@@ -37,10 +42,14 @@ func TestWiring(t *testing.T) {
 		"events that change no container cost no call of the runtime":  asksSeldom,
 		"a container whose environment is out of date is restarted":    restartsOutdated,
 		"a restart that fails is tried again, and dropped when undue":  restartsAgain,
+		"a hook is not run again though the stop fails":                runsHooksOnce,
+		"a hook is not run again by an agent that is started anew":     runsHooksOnceAcrossAgents,
+		"one tenant's long stops hold nobody else up":                  stopsFairly,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, w) })
 	}
 	t.Run("the agent may write", func(t *testing.T) { admits(t, w) })
+	t.Run("the agent may read", func(t *testing.T) { reads(t, w) })
 }
 
 func reports(t *testing.T, w *world) {
@@ -170,13 +179,18 @@ func reportOfMain(id string, restarts int, tier string) string {
 		id, restarts, hashOf(tier))
 }
 
+// stopping is a report that says that the hook of its container was started.
+func stopping(report string) string {
+	return strings.Replace(report, `}}]`, `},"preStopHookStarted":true}]`, 1)
+}
+
 func restartsOutdated(t *testing.T, w *world) {
 	pod := w.createPod(t, "node-a", ours, follows)
 	w.runtime.SetEnvironment("old-1", map[string]string{"TIER": "old"})
 	w.runtime.SetEnvironment("new-1", map[string]string{"TIER": "new"})
 	w.runtime.Set(string(pod.UID), container("main", "old-1", 0, 0))
 	w.startAgent(t)
-	w.eventuallyReports(t, pod, reportOfMain("old-1", 0, "old"))
+	w.eventuallyReports(t, pod, stopping(reportOfMain("old-1", 0, "old")))
 	w.eventually(t, "the hook runs, then the container is stopped", func(context.Context) (bool, string) {
 		done := w.runtime.Done()
 		return slices.Contains(done, "exec old-1 say bye") && slices.ContainsFunc(done, func(s string) bool { return strings.HasPrefix(s, "stop old-1 within 6.9") }),
@@ -196,7 +210,7 @@ func restartsAgain(t *testing.T, w *world) {
 	w.runtime.SetEnvironment("old-2", map[string]string{"TIER": "old"})
 	w.runtime.Set(string(pod.UID), container("main", "old-2", 0, 0))
 	w.startAgent(t)
-	w.eventuallyReports(t, pod, reportOfMain("old-2", 0, "old"))
+	w.eventuallyReports(t, pod, stopping(reportOfMain("old-2", 0, "old")))
 	time.Sleep(1500 * time.Millisecond)
 	w.patch(t, pod, `{"metadata":{"labels":{"tier":"old"}}}`)
 	w.runtime.FailStops(nil)
@@ -207,6 +221,186 @@ func restartsAgain(t *testing.T, w *world) {
 		done := strings.Join(w.runtime.Done(), "; ")
 		return strings.Contains(done, "stop old-2"), done
 	})
+}
+
+func runsHooksOnce(t *testing.T, w *world) {
+	pod := w.createPod(t, "node-a", ours, follows)
+	w.runtime.SetEnvironment("old-3", map[string]string{"TIER": "old"})
+	w.runtime.Set(string(pod.UID), container("main", "old-3", 0, 0))
+	w.runtime.Hold("old-3")
+	w.startAgent(t)
+	w.eventuallyDoes(t, "exec old-3", 1)
+	assert.Equal(t, stopping(reportOfMain("old-3", 0, "old")), w.read(t, pod).Annotations[pub.RuntimeContainerMetaKey], "the Pod says so before the hook runs")
+	w.runtime.FailStops(errors.New("not now"))
+	w.runtime.Release("old-3")
+	time.Sleep(1500 * time.Millisecond)
+	w.runtime.FailStops(nil)
+	w.eventuallyDoes(t, "stop old-3 within 6.9", 1)
+	w.eventuallyDoes(t, "exec old-3", 1)
+}
+
+func runsHooksOnceAcrossAgents(t *testing.T, w *world) {
+	pod := w.createPod(t, "node-a", ours, follows)
+	w.runtime.SetEnvironment("old-4", map[string]string{"TIER": "old"})
+	w.runtime.Set(string(pod.UID), container("main", "old-4", 0, 0))
+	w.runtime.Hold("old-4")
+	stop := w.startAgent(t)
+	w.eventuallyDoes(t, "exec old-4", 1)
+	stop()
+	w.startAgent(t)
+	w.eventuallyDoes(t, "stop old-4 within 6.9", 1)
+	w.eventuallyReports(t, pod, stopping(reportOfMain("old-4", 0, "old")))
+	w.runtime.Set(string(pod.UID), container("main", "old-4", 0, 0), container("main", "new-4", 5, 1))
+	w.runtime.SetEnvironment("new-4", map[string]string{"TIER": "new"})
+	w.setStatus(t, pod, "containerd://new-4", 1)
+	w.eventuallyReports(t, pod, reportOfMain("new-4", 1, "new"))
+	w.eventuallyDoes(t, "exec old-4", 1)
+}
+
+func stopsFairly(t *testing.T, w *world) {
+	_, err := w.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "greedy"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	for i := range 15 {
+		id := fmt.Sprintf("slow-%d-", i)
+		pod := w.createPod(t, "node-a", ours, follows, func(p *corev1.Pod) {
+			p.Namespace, p.Spec.TerminationGracePeriodSeconds, p.Spec.Containers[0].Lifecycle = "greedy", new(int64(86400)), nil
+		})
+		w.runtime.SetEnvironment(id, map[string]string{"TIER": "old"})
+		w.runtime.Set(string(pod.UID), container("main", id, 0, 0))
+		w.runtime.Hold(id)
+	}
+	w.startAgent(t)
+	w.eventuallyDoes(t, "stop slow-", 10)
+	modest := w.createPod(t, "node-a", ours, follows)
+	w.runtime.SetEnvironment("old-5", map[string]string{"TIER": "old"})
+	w.runtime.Set(string(modest.UID), container("main", "old-5", 0, 0))
+	plain := w.createPod(t, "node-a", ours)
+	w.runtime.Set(string(plain.UID), container("main", "m1", 0, 0))
+	w.eventuallyReports(t, plain, mainAlone)
+	w.eventuallyDoes(t, "stop old-5", 1)
+	w.eventuallyDoes(t, "stop slow-", 10)
+	done := strings.Join(w.runtime.Done(), " ")
+	ended := done[strings.Index(done, "stop slow-")+len("stop "):]
+	w.runtime.Release(strings.Fields(ended)[0])
+	w.eventuallyDoes(t, "stop slow-", 11)
+}
+
+// eventuallyDoes waits until as many commands and stops as are wanted begin with a text.
+func (w *world) eventuallyDoes(t *testing.T, text string, want int) {
+	t.Helper()
+	w.eventually(t, fmt.Sprintf("%d of what is done begin with %q", want, text), func(context.Context) (bool, string) {
+		var found []string
+		for _, s := range w.runtime.Done() {
+			if strings.HasPrefix(s, text) {
+				found = append(found, s)
+			}
+		}
+		return len(found) == want, strings.Join(found, "; ")
+	})
+}
+
+// reads asks the API server what the agent may read. No agent runs; the tokens are real ones.
+func reads(t *testing.T, w *world) {
+	mine, theirs := w.createPod(t, "node-a", ours), w.createPod(t, "node-b", ours)
+	on := func(node string) metav1.ListOptions {
+		return metav1.ListOptions{FieldSelector: "spec.nodeName=" + node}
+	}
+	stranger := w.clientWith(t, w.unbound, "system:node:node-a")
+	neighbour := w.clientWith(t, w.boundToken, "system:node:node-b")
+	for name, read := range map[string]func(c kubernetes.Interface) error{
+		"list": func(c kubernetes.Interface) error {
+			_, err := c.CoreV1().Pods("").List(t.Context(), on("node-a"))
+			return err
+		},
+		"watch": func(c kubernetes.Interface) error {
+			watch, err := c.CoreV1().Pods("").Watch(t.Context(), on("node-a"))
+			if err == nil {
+				watch.Stop()
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, read(w.asNode), "the Pods of its node")
+			for who, client := range map[string]kubernetes.Interface{"as itself": w.bound, "a token without a node": stranger, "the token of another node": neighbour} {
+				assert.True(t, apierrors.IsForbidden(read(client)), who)
+			}
+		})
+	}
+	list, err := w.asNode.CoreV1().Pods("").List(t.Context(), on("node-a"))
+	require.NoError(t, err)
+	names := map[string]bool{}
+	for i := range list.Items {
+		names[list.Items[i].Name] = true
+	}
+	assert.True(t, names[mine.Name] && !names[theirs.Name], names)
+	nothing := []byte("{}")
+	for what, try := range map[string]func() error{
+		"the Pods of all nodes":            func() error { _, err := w.asNode.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{}); return err },
+		"the Pods of another node":         func() error { _, err := w.asNode.CoreV1().Pods("").List(t.Context(), on("node-b")); return err },
+		"the Pods of another as that node": func() error { _, err := neighbour.CoreV1().Pods("").List(t.Context(), on("node-b")); return err },
+		"one Pod of another node": func() error {
+			_, err := w.asNode.CoreV1().Pods("default").Get(t.Context(), theirs.Name, metav1.GetOptions{})
+			return err
+		},
+		"one Pod of its own": func() error {
+			_, err := w.asNode.CoreV1().Pods("default").Get(t.Context(), mine.Name, metav1.GetOptions{})
+			return err
+		},
+		"its Node": func() error {
+			_, err := w.asNode.CoreV1().Nodes().Get(t.Context(), "node-a", metav1.GetOptions{})
+			return err
+		},
+		"Secrets": func() error {
+			_, err := w.asNode.CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
+			return err
+		},
+		"a token, as the node": func() error {
+			_, err := w.asNode.CoreV1().ServiceAccounts(home).CreateToken(t.Context(), "kruise-daemon", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+			return err
+		},
+		"a Pod of another node by a patch that changes nothing": func() error {
+			_, err := w.bound.CoreV1().Pods("default").Patch(t.Context(), theirs.Name, types.MergePatchType, nothing, metav1.PatchOptions{}, "status")
+			return err
+		},
+		"a Pod of another node by a patch that is tried only": func() error {
+			_, err := w.bound.CoreV1().Pods("default").Patch(t.Context(), theirs.Name, types.MergePatchType, nothing, metav1.PatchOptions{DryRun: []string{"All"}}, "status")
+			return err
+		},
+	} {
+		err := try()
+		assert.True(t, apierrors.IsForbidden(err), "%s: %v", what, err)
+	}
+}
+
+// TestBeforeConstrainedImpersonation asks what an agent says on a cluster that is older than it, and whether the component for such clusters helps.
+func TestBeforeConstrainedImpersonation(t *testing.T) {
+	w := startWorld(t, "feature-gates=ConstrainedImpersonation=false")
+	version, err := w.runtime.Version(t.Context())
+	require.NoError(t, err)
+	worker, err := meta.New(meta.Clients{Read: w.asNode, Write: w.bound}, w.runtime, version, meta.Options{Node: "node-a"})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	w.eventually(t, "the agent says what is missing", func(context.Context) (bool, string) {
+		text := fmt.Sprint(worker.Ready())
+		return strings.Contains(text, "before Kubernetes 1.36 that takes the component nodeagent/read-all-pods"), text
+	})
+	cancel()
+	require.NoError(t, <-ended)
+
+	component, err := os.ReadFile("../../bundles/nodeagent/read-all-pods/role.yaml")
+	require.NoError(t, err)
+	patch, err := yaml.YAMLToJSON(component)
+	require.NoError(t, err)
+	_, err = w.admin.RbacV1().ClusterRoles().Patch(t.Context(), "kruise-daemon-role", types.JSONPatchType, patch, metav1.PatchOptions{})
+	require.NoError(t, err)
+	w.asNode = w.bound
+	pod := w.createPod(t, "node-a", ours)
+	w.runtime.Set(string(pod.UID), container("main", "m1", 0, 0))
+	w.startAgent(t)
+	w.eventuallyReports(t, pod, mainAlone)
 }
 
 // admits asks the shipped policy what the agent may write. No agent runs; the tokens are real ones.

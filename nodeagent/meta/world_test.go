@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,17 +36,23 @@ const home = "kruise-system"
 type world struct {
 	config *rest.Config
 	admin  kubernetes.Interface
-	// bound has the rights that the bundle gives the agent, and a token that was made for the agent's Pod on node-a.
-	bound kubernetes.Interface
-	// unbound is a token of the same service account that was made for no Pod.
-	unbound string
-	runtime *critest.Fake
+	// bound has the rights that the bundle gives the agent, and a token that was made for the agent's Pod on node-a. With asNode it uses them as that node.
+	bound, asNode kubernetes.Interface
+	// boundToken is the token of both, unbound one of the same service account that was made for no Pod.
+	boundToken, unbound string
+	runtime             *critest.Fake
 }
 
-func startWorld(t *testing.T) *world {
+// startWorld starts an API server with some more flags, such as emulated-version=1.35.
+func startWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
 	require.NotEmpty(t, os.Getenv("KUBEBUILDER_ASSETS"), "it must name a folder with kube-apiserver and etcd: run make envtest")
-	env := &envtest.Environment{}
+	env := &envtest.Environment{ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute}
+	env.ControlPlane.GetAPIServer().Configure().Set("authorization-mode", "Node", "RBAC")
+	for _, flag := range flags {
+		name, value, _ := strings.Cut(flag, "=")
+		env.ControlPlane.GetAPIServer().Configure().Set(name, value)
+	}
 	config, err := env.Start()
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, env.Stop()) })
@@ -61,7 +68,8 @@ func startWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	w.install(t)
 	agent := w.createPod(t, "node-a", func(p *corev1.Pod) { p.Namespace, p.Spec.ServiceAccountName = home, "kruise-daemon" })
-	w.bound = w.clientWith(t, w.token(t, &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: agent.Name, UID: agent.UID}))
+	w.boundToken = w.token(t, &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: agent.Name, UID: agent.UID})
+	w.bound, w.asNode = w.clientWith(t, w.boundToken), w.clientWith(t, w.boundToken, "system:node:node-a")
 	w.unbound = w.token(t, nil)
 	return w
 }
@@ -104,10 +112,12 @@ func (w *world) token(t *testing.T, bound *authenticationv1.BoundObjectReference
 	return got.Status.Token
 }
 
-func (w *world) clientWith(t *testing.T, token string) kubernetes.Interface {
+// clientWith has a token, and perhaps impersonates a user.
+func (w *world) clientWith(t *testing.T, token string, user ...string) kubernetes.Interface {
 	t.Helper()
 	config := rest.AnonymousClientConfig(w.config)
 	config.BearerToken, config.QPS = token, -1
+	config.Impersonate.UserName = strings.Join(user, "")
 	client, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	return client
@@ -118,7 +128,7 @@ func (w *world) startAgent(t *testing.T) (stop func()) {
 	t.Helper()
 	version, err := (&critest.Fake{}).Version(t.Context())
 	require.NoError(t, err)
-	worker, err := meta.New(w.bound, w.runtime, version, meta.Options{Node: "node-a", FollowsMetadata: true})
+	worker, err := meta.New(meta.Clients{Read: w.asNode, Write: w.bound}, w.runtime, version, meta.Options{Node: "node-a", FollowsMetadata: true})
 	require.NoError(t, err)
 	require.Error(t, worker.Ready())
 	ctx, cancel := context.WithCancel(context.Background())

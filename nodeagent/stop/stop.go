@@ -7,15 +7,10 @@ package stop
 
 import (
 	"context"
-	"crypto/tls"
-	"fmt"
-	"net"
-	"net/http"
-	"strconv"
+	"math"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/keelson/keelson/nodeagent/cri"
 )
@@ -25,92 +20,53 @@ const (
 	defaultGrace = 30 * time.Second
 	// leastGrace is left for the signal, however long the hook took.
 	leastGrace = 2 * time.Second
+	// mostGrace is what a grace period counts as when it is longer, in seconds: 68 years. More would not fit the arithmetic of durations.
+	mostGrace = math.MaxInt32
 )
 
-// Container ends a container of a Pod by its ID. The error of its hook does not keep it from being ended, and is returned as the first value.
-func Container(ctx context.Context, runtime cri.Runtime, pod *corev1.Pod, spec *corev1.Container, id string) (hook, err error) {
-	grace := defaultGrace
-	if seconds := pod.Spec.TerminationGracePeriodSeconds; seconds != nil {
-		grace = time.Duration(*seconds) * time.Second
-	}
-	begun := time.Now()
-	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil {
-		hook = preStop(ctx, runtime, pod, spec, container{id: id, grace: max(grace, leastGrace)})
-	}
-	return hook, runtime.Stop(ctx, id, max(grace-time.Since(begun), leastGrace))
+// Target is a container that is to end.
+type Target struct {
+	// Pod is the one that it belongs to, Spec what the Pod says of it, and ID the runtime's.
+	Pod  *corev1.Pod
+	Spec *corev1.Container
+	ID   string
+	// HookWasStarted says that an earlier try to end it started its preStop hook, which is not started again.
+	HookWasStarted bool
 }
 
-// container is one that is about to end.
-type container struct {
-	id    string
-	grace time.Duration
+// HasHook says that a container has something to do before it is stopped.
+func HasHook(spec *corev1.Container) bool {
+	return spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil
+}
+
+// Container ends a container of a Pod, and returns when it has ended. What went wrong with its hook does not keep it from being ended, and is returned as
+// the first value.
+func Container(ctx context.Context, runtime cri.Runtime, t Target) (hook, err error) {
+	grace := defaultGrace
+	if wanted := t.Pod.Spec.TerminationGracePeriodSeconds; wanted != nil {
+		grace = max(time.Duration(min(*wanted, mostGrace))*time.Second, leastGrace)
+	}
+	begun := time.Now()
+	if HasHook(t.Spec) && !t.HookWasStarted {
+		hook = preStop(ctx, runtime, t, grace)
+	}
+	return hook, runtime.Stop(ctx, t.ID, max(grace-time.Since(begun), leastGrace))
 }
 
 // preStop runs the hook of a container, and gives it no more time than the grace period.
-func preStop(ctx context.Context, runtime cri.Runtime, pod *corev1.Pod, spec *corev1.Container, c container) error {
-	ctx, cancel := context.WithTimeout(ctx, c.grace)
+func preStop(ctx context.Context, runtime cri.Runtime, t Target, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	switch hook := spec.Lifecycle.PreStop; {
+	switch hook := t.Spec.Lifecycle.PreStop; {
 	case hook.Exec != nil:
-		return runtime.Exec(ctx, c.id, hook.Exec.Command, c.grace)
+		return runtime.Exec(ctx, t.ID, hook.Exec.Command, grace)
 	case hook.HTTPGet != nil:
-		return get(ctx, pod, spec, hook.HTTPGet)
+		return get(ctx, t.Pod, t.Spec, hook.HTTPGet)
 	case hook.Sleep != nil:
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Duration(hook.Sleep.Seconds) * time.Second):
+		case <-time.After(time.Duration(min(hook.Sleep.Seconds, mostGrace)) * time.Second):
 		}
 	}
 	return nil
-}
-
-// get calls a hook over HTTP. As for the kubelet, any answer but an error will do.
-func get(ctx context.Context, pod *corev1.Pod, spec *corev1.Container, action *corev1.HTTPGetAction) error {
-	url, err := urlOf(pod, spec, action)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return fmt.Errorf("preparing the preStop hook: %w", err)
-	}
-	for _, header := range action.HTTPHeaders {
-		request.Header.Add(header.Name, header.Value)
-	}
-	if host := request.Header.Get("Host"); host != "" {
-		request.Host = host
-	}
-	// COMPAT: a kubelet asks for no trusted certificate either.
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
-	answer, err := transport.RoundTrip(request)
-	if err != nil {
-		return fmt.Errorf("calling the preStop hook: %w", err)
-	}
-	return answer.Body.Close()
-}
-
-// urlOf is where a hook is called: at the Pod, unless it names a host.
-func urlOf(pod *corev1.Pod, spec *corev1.Container, action *corev1.HTTPGetAction) (string, error) {
-	host, scheme, path := action.Host, "http", action.Path
-	if host == "" {
-		host = pod.Status.PodIP
-	}
-	if action.Scheme == corev1.URISchemeHTTPS {
-		scheme = "https"
-	}
-	if path == "" || path[0] != '/' {
-		path = "/" + path
-	}
-	port := action.Port.IntValue()
-	if action.Port.Type == intstr.String {
-		for _, p := range spec.Ports {
-			if p.Name == action.Port.StrVal {
-				port = int(p.ContainerPort)
-			}
-		}
-	}
-	if host == "" || port < 1 || port > 65535 {
-		return "", fmt.Errorf("calling the preStop hook: the Pod has no address %q or the container has no port %s", host, action.Port.String())
-	}
-	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(port)) + path, nil
 }

@@ -37,6 +37,9 @@ func faults() []fault {
 		{"delete a Pod without grace", 6, func(c *chaos) string { return c.deletePod(resources.WithGracePeriod(0)) }},
 		{"evict a Pod", 8, (*chaos).evictPod},
 		{"kill the controllers", 5, (*chaos).killControllers},
+		{"kill the agents", 3, func(c *chaos) string { return c.killPods("daemon", "nodeagent") }},
+		{"kill the webhooks", 3, func(c *chaos) string { return c.killPods("webhook", "webhooks") }},
+		{"kill a containerd", 4, (*chaos).killContainerd},
 		{"restart the API server", 4, (*chaos).restartAPIServer},
 		{"cordon and drain a node", 6, (*chaos).drainNode},
 		{"stop a kubelet for a while", 6, (*chaos).stopKubelet},
@@ -50,9 +53,9 @@ type chaos struct {
 	random *rand.Rand
 	client *kubernetes.Clientset
 	nodes  []string
-	// lasting are the faults that go on; mending stops them before their time.
-	lasting sync.WaitGroup
-	mending context.Context
+	// broken are the faults that go on, and lasting is what else does; mending stops both before their time.
+	broken, lasting sync.WaitGroup
+	mending         context.Context
 	// cordoned holds the node that takes no Pods, one at a time; up holds the nodes whose kubelets run, and stopped
 	// lets two be stopped at once.
 	cordoned, up, stopped chan string
@@ -119,18 +122,30 @@ func (c *chaos) pardonUnlessDone(pod *corev1.Pod, err error) {
 	}
 }
 
-// killControllers kills the leader and its stand-ins in the middle of whatever they do, or one of them. New ones see everything anew.
-func (c *chaos) killControllers() string {
+// killControllers kills the leader and its stand-ins in the middle of whatever they do. New ones see everything anew.
+func (c *chaos) killControllers() string { return c.killPods("controller-manager", "controllers") }
+
+// killContainerd kills the runtime of a node, which comes back at once; the containers run on.
+func (c *chaos) killContainerd() string {
+	node := c.nodes[c.random.Intn(len(c.nodes))]
+	ctx := context.WithoutCancel(c.Context())
+	require.NoError(c, support.StopRuntime(ctx, node))
+	require.NoError(c, support.StartRuntime(ctx, node))
+	return node
+}
+
+// killPods deletes all Pods of one of our programs without grace, now and then after a SIGKILL.
+func (c *chaos) killPods(label, program string) string {
 	how := ""
 	if c.random.Intn(3) == 0 {
 		how = ", by SIGKILL"
 		// None may run just now.
-		if err := support.Kill(c.Context(), "controllers"); err != nil {
+		if err := support.Kill(c.Context(), program); err != nil {
 			how = ", " + err.Error()
 		}
 	}
 	var list corev1.PodList
-	selector := resources.WithLabelSelector("control-plane=controller-manager")
+	selector := resources.WithLabelSelector("control-plane=" + label)
 	if err := c.Resources.WithNamespace("kruise-system").List(c.Context(), &list, selector); err != nil {
 		return err.Error()
 	}
@@ -198,7 +213,7 @@ func (c *chaos) stopKubelet() string {
 
 // last lets a fault last, and then mends it.
 func (c *chaos) last(length time.Duration, mend func()) {
-	c.lasting.Go(func() {
+	c.broken.Go(func() {
 		select {
 		case <-time.After(length):
 		case <-c.mending.Done():

@@ -6,6 +6,8 @@ package chaos_test
 import (
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,9 +18,17 @@ import (
 	"github.com/keelson/keelson/tests/support"
 )
 
+// A hook holds a Pod by this label and this finalizer.
+const (
+	drainLabel     = "drain"
+	drainFinalizer = "example.com/drain"
+)
+
 // promise is what a set promises its users.
 type promise struct {
 	replicas, maxSurge, maxUnavailable int
+	// partition is how many Pods keep an old image at least.
+	partition int
 	// isKept says that the set never deletes a Pod of its own accord.
 	isKept bool
 }
@@ -27,12 +37,15 @@ type promise struct {
 //
 //	a Pod goes away            a fault named it before         the fault
 //	                           nobody did                      the controllers: it is lost, or, where the set replaces Pods, it must be one that can be spared
-//	a Pod is drained           it was available                the controllers: it must be one that can be spared
+//	a Pod is drained, or       it was available                the controllers: it must be one that can be spared
+//	led away to its hook
+//	a Pod takes another image  its hook holds it               the controllers: it must not
+//	a Pod takes the new image  the partition holds it back     the controllers: it must not
 //	a Pod stops being ready                                    the fault
 //	Pods are too many                                          the controllers
 //
 // A Pod can be spared when the others that are available are as many as the set promises. What a fault has broken a moment ago may not be known to the controllers yet, and
-// counts as available for that long.
+// counts as available for that long: it is an excuse, of which there are few for each Pod, and few in all.
 type judge struct {
 	mutex    sync.Mutex
 	promises map[string]promise
@@ -41,6 +54,8 @@ type judge struct {
 	// blindUntil is when the controllers have surely caught up with what happened while they could not see.
 	blindUntil time.Time
 	verdicts   []string
+	// images are the newest images of sets.
+	images map[string]string
 	// spared and excused count what the controllers took away, and how often that was lawful only because a fault had struck a moment before.
 	spared, excused int
 	// looks counts how often the judge had to look at all Pods, because it missed what happened.
@@ -48,21 +63,29 @@ type judge struct {
 	now   func() time.Time
 }
 
-// lag is how long the controllers may take to learn of something while all work.
-const lag = 3 * time.Second
+const (
+	// lag is how long the controllers may take to learn of something while all work, and blindness how long at most while they could not see.
+	lag, blindness = 3 * time.Second, 45 * time.Second
+	// excuses is how often one broken Pod excuses that another is taken away.
+	excuses = 2
+)
 
 // sighting is a Pod as it was seen last.
 type sighting struct {
 	pod                 *corev1.Pod
 	name, set           string
 	isActive, isServing bool
-	isDrained           bool
+	// isTaken says that the controllers took it out of service: drained, or on its way to a hook. isHeld says that its hook holds it.
+	isTaken, isHeld bool
+	image           string
+	// excused is how often it was an excuse since it broke.
+	excused int
 	// brokenAt is when it stopped serving by no act of the controllers; zero while it serves, or when they took it away.
 	brokenAt time.Time
 }
 
 func newJudge(promises map[string]promise) *judge {
-	return &judge{promises: promises, pods: map[types.UID]*sighting{}, victims: map[types.UID]string{}, now: time.Now}
+	return &judge{promises: promises, pods: map[types.UID]*sighting{}, victims: map[types.UID]string{}, images: map[string]string{}, now: time.Now}
 }
 
 // blame notes that a fault is about to take a Pod away.
@@ -86,12 +109,36 @@ func (j *judge) blind(until time.Time) {
 	j.blindUntil = until
 }
 
+// wants notes the image that a set is about to be given.
+func (j *judge) wants(set, image string) {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	j.images[set] = image
+}
+
+// release notes that a set is about to have no partition any more.
+func (j *judge) release(set string) {
+	j.mutex.Lock()
+	defer j.mutex.Unlock()
+	p := j.promises[set]
+	p.partition = 0
+	j.promises[set] = p
+}
+
 // seeAll takes in the state of all Pods; those that are not among them are gone. In what order all that came about nobody knows, so what is good is seen first.
 func (j *judge) seeAll(pods []corev1.Pod) {
 	j.mutex.Lock()
 	defer j.mutex.Unlock()
 	j.looks++
+	before := map[string]int{}
+	for set := range j.promises {
+		before[set] = j.updated(set)
+	}
 	left := maps.Clone(j.pods)
+	for _, s := range left {
+		// Its hook may have let it go and held it again.
+		s.isHeld = false
+	}
 	for i := range pods {
 		delete(left, pods[i].UID)
 		if j.look(&pods[i], false).isServing {
@@ -108,6 +155,7 @@ func (j *judge) seeAll(pods []corev1.Pod) {
 	}
 	for set := range j.promises {
 		j.count(set)
+		j.judgePartition(set, before[set])
 	}
 }
 
@@ -115,8 +163,11 @@ func (j *judge) seeAll(pods []corev1.Pod) {
 func (j *judge) see(pod *corev1.Pod, isGone bool) {
 	j.mutex.Lock()
 	defer j.mutex.Unlock()
+	set := pod.Labels["app"]
+	before := j.updated(set)
 	j.seeOne(pod, isGone)
-	j.count(pod.Labels["app"])
+	j.count(set)
+	j.judgePartition(set, before)
 }
 
 func (j *judge) seeOne(pod *corev1.Pod, isGone bool) {
@@ -129,12 +180,15 @@ func (j *judge) seeOne(pod *corev1.Pod, isGone bool) {
 	switch {
 	case was.isActive && !is.isActive:
 		j.goesAway(pod.UID, was, is, isFailed(pod))
-	case was.isServing && is.isDrained && !was.isDrained:
-		j.takeAway(is, "drains "+is.name)
+	case was.isServing && is.isTaken && !was.isTaken:
+		j.takeAway(is, is.deed())
 	case was.isServing && !is.isServing:
 		is.brokenAt = j.now()
 	case !is.isServing:
-		is.brokenAt = was.brokenAt
+		is.brokenAt, is.excused = was.brokenAt, was.excused
+	}
+	if known && is.isActive && was.image != is.image && was.isHeld && is.isHeld {
+		j.condemn("%s of %s is updated while its hook holds it", is.name, is.set)
 	}
 	if isGone && is.brokenAt.IsZero() {
 		delete(j.pods, pod.UID)
@@ -145,12 +199,47 @@ func (j *judge) look(pod *corev1.Pod, isGone bool) *sighting {
 	s := &sighting{pod: pod, name: pod.Name, set: pod.Labels["app"], isActive: !isGone && pod.DeletionTimestamp == nil && !isFailed(pod)}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == pub.InPlaceUpdateReady && c.Status == corev1.ConditionFalse {
-			s.isDrained = true
+			s.isTaken = true
 		}
 	}
-	state := pod.Labels[pub.LifecycleStateKey]
-	s.isServing = s.isActive && pod.Status.Phase == corev1.PodRunning && support.IsReady(*pod) && !s.isDrained && (state == "" || state == string(pub.LifecycleStateNormal))
+	if state := pod.Labels[pub.LifecycleStateKey]; state != "" && state != string(pub.LifecycleStateNormal) {
+		s.isTaken = true
+	}
+	if len(pod.Spec.Containers) > 0 {
+		s.image = pod.Spec.Containers[0].Image
+	}
+	s.isHeld = pod.Labels[drainLabel] != "" || slices.Contains(pod.Finalizers, drainFinalizer)
+	s.isServing = s.isActive && pod.Status.Phase == corev1.PodRunning && support.IsReady(*pod) && !s.isTaken
 	return s
+}
+
+// deed is what the controllers do to a Pod that they take out of service.
+func (s *sighting) deed() string {
+	if strings.HasPrefix(s.pod.Labels[pub.LifecycleStateKey], "Preparing") {
+		return "leads " + s.name + " away"
+	}
+	return "drains " + s.name
+}
+
+// updated counts the Pods of a set that have its newest image; none while it was given none.
+func (j *judge) updated(set string) (n int) {
+	if j.images[set] == "" {
+		return 0
+	}
+	for _, s := range j.pods {
+		if s.set == set && s.isActive && s.image == j.images[set] {
+			n++
+		}
+	}
+	return n
+}
+
+// judgePartition judges whether more Pods than there were may have the newest image.
+func (j *judge) judgePartition(set string, before int) {
+	p := j.promises[set]
+	if n, most := j.updated(set), p.replicas-p.partition; p.partition > 0 && n > before && n > most {
+		j.condemn("%s has %d Pods with %s, and may have %d", set, n, j.images[set], most)
+	}
 }
 
 func isFailed(pod *corev1.Pod) bool {
@@ -175,16 +264,16 @@ func (j *judge) goesAway(uid types.UID, was, is *sighting, isFailed bool) {
 // takeAway judges that the controllers take a Pod away that was serving.
 func (j *judge) takeAway(pod *sighting, what string) {
 	j.spared++
-	serving, mayServe := 0, 0
-	now := j.now()
+	serving := 0
+	var mayServe []*sighting
 	for _, other := range j.pods {
 		if other.set != pod.set || other == pod {
 			continue
 		}
 		if other.isServing {
 			serving++
-		} else if !other.brokenAt.IsZero() && (now.Sub(other.brokenAt) < lag || now.Before(j.blindUntil)) {
-			mayServe++
+		} else if j.isExcuse(other) {
+			mayServe = append(mayServe, other)
 		}
 	}
 	p := j.promises[pod.set]
@@ -192,11 +281,24 @@ func (j *judge) takeAway(pod *sighting, what string) {
 	if serving >= floor {
 		return
 	}
-	if serving+mayServe >= floor {
+	if missing := floor - serving; missing <= len(mayServe) {
 		j.excused++
+		for _, other := range mayServe[:missing] {
+			other.excused++
+		}
 		return
 	}
-	j.condemn("%s %s while %d others serve and %d others have just been broken; %d must serve", pod.set, what, serving, mayServe, floor)
+	j.condemn("%s %s while %d others serve and %d others have just been broken; %d must serve", pod.set, what, serving, len(mayServe), floor)
+}
+
+// isExcuse reports whether the controllers may not know yet that a Pod was broken.
+func (j *judge) isExcuse(pod *sighting) bool {
+	if pod.brokenAt.IsZero() || pod.excused >= excuses {
+		return false
+	}
+	now := j.now()
+	age := now.Sub(pod.brokenAt)
+	return age < lag || now.Before(j.blindUntil) && age < blindness
 }
 
 // count judges how many Pods there are.
@@ -217,8 +319,13 @@ func (j *judge) condemn(format string, args ...any) {
 }
 
 // sentence is what the judge has to say in the end.
-func (j *judge) sentence() (verdicts []string, spared, excused, looks int) {
+type sentence struct {
+	verdicts               []string
+	spared, excused, looks int
+}
+
+func (j *judge) sentence() sentence {
 	j.mutex.Lock()
 	defer j.mutex.Unlock()
-	return j.verdicts, j.spared, j.excused, j.looks
+	return sentence{verdicts: j.verdicts, spared: j.spared, excused: j.excused, looks: j.looks}
 }

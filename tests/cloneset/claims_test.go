@@ -6,6 +6,7 @@ package cloneset_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -134,4 +135,30 @@ func TestAPodThatIsLetGoKeepsItsVolume(t *testing.T) {
 	assert.Nil(t, claim.DeletionTimestamp)
 	require.NoError(t, s.Resources.Delete(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: released}}))
 	s.Eventually("and goes with it", func() bool { return s.IsGone(&claim) })
+}
+
+// TestADebugCopyIsLeftAlone copies a Pod as people do who want to look into it: labels, volume and all.
+func TestADebugCopyIsLeftAlone(t *testing.T) {
+	s := support.Begin(t)
+	class := s.Volumes(2)
+	s.Create(support.MakeCloneSet("web").Replicas(2).Volume("data", class).Keeper("data").Obj())
+	s.WaitReady("web")
+	pods, claims := s.Pods(web), s.Claims()
+	original := pods[sortedNames(pods)[0]]
+	claim := "data-" + original.Name
+	replica := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "debug", Labels: original.Labels}, Spec: *original.Spec.DeepCopy()}
+	s.Create(replica)
+	s.Eventually("the copy runs", func() bool { return s.Pods(web)["debug"].Status.Phase == corev1.PodRunning })
+	s.Never("the set takes the copy, or loses a Pod or a claim", 5*time.Second, func() bool {
+		now, copied := s.Pods(web), s.Pods(web)["debug"]
+		return len(now) != 3 || metav1.GetControllerOf(&copied) != nil || len(s.Claims()) != len(claims) || s.Claims()[claim].DeletionTimestamp != nil
+	})
+	requireSamePods(t, pods, map[string]corev1.Pod{original.Name: s.Pods(web)[original.Name], sortedNames(pods)[1]: s.Pods(web)[sortedNames(pods)[1]]})
+
+	replicas(s, "0")
+	s.Eventually("only the copy is left", func() bool { return len(s.Pods(web)) == 1 })
+	s.Eventually("only its claim is left", func() bool { return len(s.Claims()) == 1 })
+	assert.Nil(t, s.Claims()[claim].DeletionTimestamp, "the copy lives on it")
+	require.NoError(t, s.Resources.Delete(t.Context(), replica))
+	s.Eventually("the claim goes with the copy", func() bool { return len(s.Claims()) == 0 })
 }

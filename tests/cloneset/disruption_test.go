@@ -5,8 +5,8 @@ package cloneset_test
 
 import (
 	"context"
+	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,6 +19,7 @@ import (
 // duringARollout begins a slow rollout of five Pods, disrupts it, and checks that it goes on to its end without losing a Pod.
 func duringARollout(t *testing.T, disrupt func(*support.Suite)) {
 	t.Helper()
+	support.Disrupt(t)
 	s := support.BeginAlone(t)
 	s.Create(support.MakeCloneSet("web").Replicas(5).MaxUnavailable("1").GracePeriod(1).Obj())
 	s.WaitReady("web")
@@ -40,7 +41,10 @@ func TestTheControllersMayBeKilledInARollout(t *testing.T) {
 	duringARollout(t, func(s *support.Suite) {
 		for range 3 {
 			killControllers(s)
-			time.Sleep(2 * time.Second)
+			s.Eventually("new controllers are there", func() bool {
+				pods, err := controllers(s)
+				return err == nil && slices.ContainsFunc(pods, support.IsReady)
+			})
 		}
 	})
 }
@@ -48,13 +52,19 @@ func TestTheControllersMayBeKilledInARollout(t *testing.T) {
 // killControllers deletes all Pods of the controllers without grace: the kubelets send SIGKILL.
 func killControllers(s *support.Suite) {
 	s.Helper()
-	var list corev1.PodList
-	selector := resources.WithLabelSelector("control-plane=controller-manager")
-	require.NoError(s, s.Resources.WithNamespace("kruise-system").List(s.Context(), &list, selector))
-	require.NotEmpty(s, list.Items)
-	for i := range list.Items {
-		require.NoError(s, s.Resources.Delete(s.Context(), &list.Items[i], resources.WithGracePeriod(0)))
+	pods, err := controllers(s)
+	require.NoError(s, err)
+	require.NotEmpty(s, pods)
+	for i := range pods {
+		require.NoError(s, s.Resources.Delete(s.Context(), &pods[i], resources.WithGracePeriod(0)))
 	}
+}
+
+// controllers are the Pods of the controllers.
+func controllers(s *support.Suite) ([]corev1.Pod, error) {
+	var list corev1.PodList
+	err := s.Resources.WithNamespace("kruise-system").List(s.Context(), &list, resources.WithLabelSelector("control-plane=controller-manager"))
+	return list.Items, err
 }
 
 func TestTheAPIServerMayRestartInARollout(t *testing.T) {

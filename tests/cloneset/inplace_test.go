@@ -79,7 +79,7 @@ func TestAnImageChangeKeepsThePods(t *testing.T) {
 	}
 	assert.GreaterOrEqual(t, witness.Least(), 4, "replicas - maxUnavailable Pods must always be ready")
 	assert.Equal(t, 5, witness.Most(), "no Pod is created")
-	assert.True(t, s.HasEvent("web", "SuccessfulUpdatePodInPlace", ""))
+	s.AwaitEvent("web", "SuccessfulUpdatePodInPlace", "")
 }
 
 func TestAPartitionAsANumberHoldsPodsBack(t *testing.T) {
@@ -127,12 +127,10 @@ func TestAGracePeriodDrainsBeforeTheImageChanges(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(1).GracePeriod(4).Obj())
 	s.WaitReady("web")
+	witness := s.Watch(web)
 	s.SetImage("web", support.ImageV2)
-	s.Eventually("the Pod is drained with its old image", func() bool {
-		for _, pod := range s.Pods(web) {
-			return pod.Annotations["apps.kruise.io/inplace-update-grace"] != "" && image(pod, "main") == support.ImageV1 && !support.IsReady(pod)
-		}
-		return false
+	witness.Saw("the Pod is drained with its old image", func(pod corev1.Pod) bool {
+		return pod.Annotations["apps.kruise.io/inplace-update-grace"] != "" && image(pod, "main") == support.ImageV1 && !support.IsReady(pod)
 	})
 	s.WaitFor("web", "the Pod is updated", isUpdated(1))
 	for _, pod := range s.Pods(web) {
@@ -144,12 +142,14 @@ func TestAGracePeriodDrainsBeforeTheImageChanges(t *testing.T) {
 func TestMinReadySecondsSlowsTheRollout(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").MinReadySeconds(4).Obj())
-	s.WaitFor("web", "Pods are ready but not available yet", func(set *kruisev1beta1.CloneSet) bool {
+	statuses := s.WatchSet("web")
+	statuses.Saw("Pods are ready but not available yet", func(set *kruisev1beta1.CloneSet) bool {
 		return set.Status.ReadyReplicas == 2 && set.Status.AvailableReplicas < 2
 	})
 	s.WaitReady("web")
+	statuses = s.WatchSet("web")
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "one Pod is ready, not available, and the other waits", func(set *kruisev1beta1.CloneSet) bool {
+	statuses.Saw("one Pod is ready, not available, and the other waits", func(set *kruisev1beta1.CloneSet) bool {
 		return set.Status.UpdatedReadyReplicas == 1 && set.Status.UpdatedAvailableReplicas == 0 && set.Status.UpdatedReplicas == 1
 	})
 	s.WaitFor("web", "both are updated", isUpdated(2))
@@ -163,9 +163,9 @@ func TestAChangeThatCannotBeMadeInPlaceSaysWhy(t *testing.T) {
 		s := support.Begin(t)
 		s.Create(support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").Obj())
 		s.WaitReady("web")
-		before := s.Pods(web)
+		before, statuses := s.Pods(web), s.WatchSet("web")
 		s.Patch(&kruisev1beta1.CloneSet{}, "web", env)
-		s.WaitFor("web", "the condition says why", func(set *kruisev1beta1.CloneSet) bool {
+		statuses.Saw("the condition says why", func(set *kruisev1beta1.CloneSet) bool {
 			c := support.Condition(set, kruisev1beta1.CloneSetConditionInPlaceUpdatable)
 			return c != nil && c.Status == corev1.ConditionFalse && strings.Contains(c.Message, why)
 		})
@@ -173,8 +173,8 @@ func TestAChangeThatCannotBeMadeInPlaceSaysWhy(t *testing.T) {
 		for name := range s.Pods(web) {
 			assert.NotContains(t, before, name, "the Pods are new ones")
 		}
-		assert.True(t, s.HasEvent("web", "InPlaceUpdateImpossible", why))
-		assert.True(t, s.HasEvent("web", "SuccessfulUpdatePodReCreate", ""))
+		s.AwaitEvent("web", "InPlaceUpdateImpossible", why)
+		s.AwaitEvent("web", "SuccessfulUpdatePodReCreate", "")
 	})
 	t.Run("and waits under InPlaceOnly", func(t *testing.T) {
 		s := support.Begin(t)
@@ -239,17 +239,9 @@ func TestAPodDeletedDuringItsUpdateIsReplaced(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(3).MaxUnavailable("1").GracePeriod(3).Obj())
 	s.WaitReady("web")
+	witness := s.Watch(web)
 	s.SetImage("web", support.ImageV2)
-	var victim corev1.Pod
-	s.Eventually("a Pod is being updated", func() bool {
-		for _, pod := range s.Pods(web) {
-			if pod.Labels["lifecycle.apps.kruise.io/state"] == "Updating" {
-				victim = pod
-				return true
-			}
-		}
-		return false
-	})
+	victim := witness.Saw("a Pod is being updated", func(pod corev1.Pod) bool { return pod.Labels["lifecycle.apps.kruise.io/state"] == "Updating" })
 	require.NoError(t, s.Resources.Delete(t.Context(), &victim))
 	s.WaitFor("web", "all Pods are updated", isUpdated(3))
 	assert.NotContains(t, s.Pods(web), victim.Name)
@@ -271,7 +263,7 @@ func TestGarbageInAnnotationsIsHealed(t *testing.T) {
 		}
 		return true
 	})
-	s.Eventually("it is reported", func() bool { return s.HasEvent("web", "BrokenAnnotationRemoved", "apps.kruise.io/inplace-update-") })
+	s.AwaitEvent("web", "BrokenAnnotationRemoved", "apps.kruise.io/inplace-update-")
 	s.SetImage("web", support.ImageV2)
 	s.WaitFor("web", "the set goes on", isUpdated(2))
 	requireSamePods(t, before, s.Pods(web))

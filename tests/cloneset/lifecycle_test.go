@@ -235,11 +235,12 @@ func TestALimitOnScalingIsToldOnce(t *testing.T) {
 	one := support.Number(1)
 	set.Spec.ScaleStrategy.MaxUnavailable = &one
 	s.Create(set)
-	s.WaitFor("web", "the limit is told", func(set *kruisev1beta1.CloneSet) bool {
+	statuses := s.WatchSet("web")
+	statuses.Saw("the limit is told", func(set *kruisev1beta1.CloneSet) bool {
 		return support.Condition(set, kruisev1beta1.CloneSetConditionScaleUpLimited) != nil
 	})
 	set = s.WaitReady("web")
 	assert.Nil(t, support.Condition(set, kruisev1beta1.CloneSetConditionScaleUpLimited), "it holds no longer")
-	assert.True(t, s.HasEvent("web", "ScaleUpLimited", "scaleUp is limited because of scaleStrategy.maxUnavailable, limit: 1"))
+	s.AwaitEvent("web", "ScaleUpLimited", "scaleUp is limited because of scaleStrategy.maxUnavailable, limit: 1")
 	assert.False(t, s.HasEvent("web", "ScaleUpLimited", "limit: 0"), "it is told once")
 }

@@ -5,6 +5,7 @@ package cloneset_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -24,9 +25,6 @@ func label(s *support.Suite, pod, key, value string) {
 	s.Helper()
 	s.Patch(&corev1.Pod{}, pod, fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, key, value))
 }
-
-// settled gives the labels of Pods a moment's head start: the controllers watch Pods and sets apart.
-func settled() { time.Sleep(time.Second) }
 
 // withImage are the names of the Pods whose main container is to run an image.
 func withImage(s *support.Suite, wanted string) []string {
@@ -49,7 +47,7 @@ func TestPodsOfAHigherWeightAreUpdatedFirst(t *testing.T) {
 	for _, name := range canaries {
 		label(s, name, "tier", "canary")
 	}
-	settled()
+	s.CatchUp(web)
 	rolling(s, "web", `{"priorityStrategy":{"weightPriority":[{"weight":80,"matchSelector":{"matchLabels":{"tier":"canary"}}}]}}`)
 	s.SetImage("web", support.ImageV2)
 	s.WaitFor("web", "the canaries are updated", isUpdated(2))
@@ -64,7 +62,7 @@ func TestBatchesAreUpdatedInTheOrderOfTheirNumbers(t *testing.T) {
 	for i, batch := range []string{"batch-2", "batch-9", "batch-10"} {
 		label(s, names[i], "batch", batch)
 	}
-	settled()
+	s.CatchUp(web)
 	rolling(s, "web", `{"priorityStrategy":{"orderPriority":[{"orderedKey":"batch"}]}}`)
 	s.SetImage("web", support.ImageV2)
 	for i, want := range [][]string{{names[2]}, {names[1], names[2]}, names} {
@@ -82,7 +80,7 @@ func TestPodsWithALabelAreScattered(t *testing.T) {
 	for _, name := range leaders {
 		label(s, name, "role", "leader")
 	}
-	settled()
+	s.CatchUp(web)
 	rolling(s, "web", `{"scatterStrategy":[{"key":"role","value":"leader"}]}`)
 	s.SetImage("web", support.ImageV2)
 	s.WaitFor("web", "half of the Pods are updated", isUpdated(3))
@@ -108,10 +106,20 @@ func TestABrokenPodDoesNotWaitForThoseOfAHigherPriority(t *testing.T) {
 			label(s, name, "tier", "canary")
 		}
 	}
-	settled()
+	s.CatchUp(web)
 	rolling(s, "web", `{"priorityStrategy":{"weightPriority":[{"weight":80,"matchSelector":{"matchLabels":{"tier":"canary"}}}]}}`)
 	s.SetImage("web", support.ImageV2)
 	s.WaitFor("web", "all Pods are updated", isUpdated(3))
+}
+
+// readySince is when a Pod became ready, to the second.
+func readySince(pod corev1.Pod) time.Time {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
 }
 
 func TestScalingInLeavesTheZonesEven(t *testing.T) {
@@ -130,12 +138,15 @@ func TestScalingInLeavesTheZonesEven(t *testing.T) {
 	// Pods that the set adopts can be put where they are wanted. The last one is the youngest, and would go first but for its zone.
 	for i, node := range []corev1.Node{crowded, crowded, other} {
 		name := fmt.Sprintf("web-%d", i)
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: set.Spec.Template.Labels}, Spec: *set.Spec.Template.Spec.DeepCopy()}
+		labels := maps.Clone(set.Spec.Template.Labels)
+		labels[kruisev1beta1.CloneSetInstanceIDKey] = fmt.Sprint(i)
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: *set.Spec.Template.Spec.DeepCopy()}
 		pod.Spec.NodeSelector = map[string]string{corev1.LabelHostname: node.Labels[corev1.LabelHostname]}
 		s.Create(pod)
 		s.Eventually(name+" is ready", func() bool { return support.IsReady(s.Pods(web)[name]) })
 		assert.Equal(t, node.Labels[corev1.LabelTopologyZone], s.Pods(web)[name].Labels[corev1.LabelTopologyZone], "Kubernetes copies the zone")
-		settled()
+		ready := readySince(s.Pods(web)[name])
+		s.Eventually("the next Pod is younger, and ready later, by the seconds that Kubernetes counts in", func() bool { return time.Since(ready) > 2*time.Second })
 	}
 	s.Create(set)
 	s.WaitFor("web", "the Pods are adopted", isAvailable(3))
@@ -164,7 +175,7 @@ func TestScalingOutWaitsForPodsThatDoNotServe(t *testing.T) {
 		gap := pods[i+1].CreationTimestamp.Sub(pods[i].CreationTimestamp.Time)
 		assert.GreaterOrEqual(t, gap, 2*time.Second, "%s is created when %s has been ready for two seconds", pods[i+1].Name, pods[i].Name)
 	}
-	assert.True(t, s.HasEvent("web", "ScaleUpLimited", ""))
+	s.AwaitEvent("web", "ScaleUpLimited", "")
 }
 
 func TestASurgeAndUnavailablePodsTogether(t *testing.T) {
@@ -197,7 +208,8 @@ func TestPrioritiesThatCannotBeAreRefused(t *testing.T) {
 		manifest := fmt.Sprintf(`{"apiVersion":"apps.kruise.io/v1beta1","kind":"CloneSet","metadata":{"name":"web"},"spec":%s}`, support.JSON(set.Spec))
 		manifest = strings.Replace(manifest, `"rollingUpdate":{`, `"rollingUpdate":{`+strings.TrimSuffix(strings.TrimPrefix(fields, "{"), "}")+",", 1)
 		out, err := support.Kubectl(t.Context(), []byte(manifest), "-n", s.Namespace, "apply", "--dry-run=server", "-f", "-")
-		require.Error(t, err, out)
-		assert.Contains(t, out+err.Error(), want)
+		require.ErrorContains(t, err, "exit status 1", out)
+		assert.Contains(t, out, "is invalid: ")
+		assert.Contains(t, out, want)
 	}
 }

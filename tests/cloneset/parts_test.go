@@ -107,26 +107,15 @@ func TestContainersOfAPodAreUpdatedInLaunchOrder(t *testing.T) {
 	containers[1].Env = []corev1.EnvVar{{Name: "KRUISE_CONTAINER_PRIORITY", Value: "10"}, following("CONFIG", "app-config")}
 	s.Create(set)
 	s.WaitReady("web")
-	before := s.Pods(web)
+	before, witness := s.Pods(web), s.Watch(web)
 
 	containers[0].Image = support.ImageV2
 	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"metadata":{"annotations":{"app-config":"config v2"}},"spec":{"containers":`+support.JSON(containers)+`}}}}`)
-	s.Eventually("the sidecar is changed first", func() bool {
-		for _, pod := range s.Pods(web) {
-			if pod.Annotations[pub.InPlaceUpdateStateKey] == "" {
-				return false
-			}
-			state := updateOf(s, pod)
-			if len(state.NextContainerImages) == 0 {
-				return len(state.ContainerBatchesRecord) == 2
-			}
-			assert.Equal(t, map[string]string{"main": support.ImageV2}, state.NextContainerImages)
-			assert.Equal(t, []string{"side"}, state.PreCheckBeforeNext.ContainersRequiredReady)
-			assert.Equal(t, support.ImageV1, image(pod, "main"), "main waits")
-			return true
-		}
-		return false
-	})
+	first := witness.Saw("the update has begun", func(pod corev1.Pod) bool { return pod.Annotations[pub.InPlaceUpdateStateKey] != "" })
+	begun := updateOf(s, first)
+	assert.Equal(t, map[string]string{"main": support.ImageV2}, begun.NextContainerImages, "the sidecar is changed first")
+	assert.Equal(t, []string{"side"}, begun.PreCheckBeforeNext.ContainersRequiredReady)
+	assert.Equal(t, support.ImageV1, image(first, "main"), "main waits")
 	s.WaitFor("web", "the Pod is updated", isUpdated(1))
 	after := s.Pods(web)
 	requireSamePods(t, before, after)

@@ -84,8 +84,7 @@ func TestANamedPodGoesBeforeOneThatCostsLess(t *testing.T) {
 	s.WaitReady("web")
 	names := sortedNames(s.Pods(web))
 	s.Patch(&corev1.Pod{}, names[0], `{"metadata":{"annotations":{"controller.kubernetes.io/pod-deletion-cost":"-10"}}}`)
-	// The controllers watch Pods and sets apart: give the cost of the Pod a moment's head start.
-	time.Sleep(time.Second)
+	s.CatchUp(web)
 	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"replicas":2,"scaleStrategy":{"podsToDelete":["`+names[2]+`"]}}}`)
 	s.WaitFor("web", "two are left", isAvailable(2))
 	assert.Equal(t, names[:2], sortedNames(s.Pods(web)))

@@ -45,7 +45,7 @@ func TestScalingOutAddsPodsWithTheirMarks(t *testing.T) {
 		assert.Equal(t, set.UID, metav1.GetControllerOf(&pod).UID)
 		assert.Contains(t, pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: "InPlaceUpdateReady"})
 	}
-	assert.True(t, s.HasEvent("web", "SuccessfulCreate", ""))
+	s.AwaitEvent("web", "SuccessfulCreate", "")
 }
 
 func TestScalingInDeletesTheLeastUsefulPodsFirst(t *testing.T) {
@@ -57,12 +57,11 @@ func TestScalingInDeletesTheLeastUsefulPodsFirst(t *testing.T) {
 	for _, name := range names[:2] {
 		s.Patch(&corev1.Pod{}, name, `{"metadata":{"annotations":{"controller.kubernetes.io/pod-deletion-cost":"-10"}}}`)
 	}
-	// The controllers watch Pods and sets apart: give the cost of the Pods a moment's head start.
-	time.Sleep(time.Second)
+	s.CatchUp(web)
 	replicas(s, "2")
 	s.WaitFor("web", "two Pods are left", isAvailable(2))
 	assert.Equal(t, names[2:], sortedNames(s.Pods(web)), "a low deletion cost goes first")
-	assert.True(t, s.HasEvent("web", "SuccessfulDelete", names[0]))
+	s.AwaitEvent("web", "SuccessfulDelete", names[0])
 
 	replicas(s, "0")
 	set := s.WaitReady("web")
@@ -175,7 +174,7 @@ func TestRevisionsHaveNumbersNamesAndALimit(t *testing.T) {
 	}
 	s.Eventually("the history holds its limit beside the revision in use", func() bool { return len(revisions(s)) == 3 })
 	for _, rev := range revisions(s) {
-		assert.Equal(t, rev.Name, "web-"+rev.Labels["controller-revision.kubernetes.io/hash"])
+		assert.Equal(t, rev.Name, "web-"+rev.Labels["controller.kubernetes.io/hash"])
 		assert.Contains(t, string(rev.Data.Raw), `"$patch":"replace"`)
 		assert.NotEqual(t, first, rev.Name, "the oldest goes first")
 	}

@@ -28,6 +28,18 @@ func faultCommands() []*cobra.Command {
 			},
 		},
 		{
+			Use: "stop-runtime NODE", Short: "Kill the container runtime of a node without warning", Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return ours(args[0], func(node int) error { return host.StopRuntime(cmd.Context(), node) })
+			},
+		},
+		{
+			Use: "start-runtime NODE", Short: "Start the container runtime of a node again", Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return ours(args[0], func(node int) error { return host.StartRuntime(cmd.Context(), node) })
+			},
+		},
+		{
 			Use: "kill PROGRAM", Short: "Send SIGKILL to each container that runs a program, such as controllers", Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error {
 				return ours("0", func(int) error {

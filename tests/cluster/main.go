@@ -35,7 +35,7 @@ func rootCommand() *cobra.Command {
 		Use: "cluster", Short: "Bring up a Kubernetes cluster to try Keelson on", SilenceUsage: true, SilenceErrors: true,
 	}
 	root.AddCommand(upCommand(), downCommand(), kubeconfigCommand(), statusCommand(), assetsCommand(), restartCommand(), registryCommand(), nodeCommand(), modeCommand(),
-		runCommand(), rerunCommand(), processesCommand())
+		runCommand(), rerunCommand(), processesCommand(), shopsCommand())
 	root.AddCommand(faultCommands()...)
 	return root
 }
@@ -135,21 +135,34 @@ func registryCommand() *cobra.Command {
 	return cmd
 }
 
+func shopsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "push-shops", Short: "Push the large images by which the demo compares", Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withMode(func(m clusterMode) error {
+				if m.name != onHost {
+					return fmt.Errorf("pushing large images: only nodes of this machine have room for them")
+				}
+				return host.PushShops(cmd.Context())
+			})
+		},
+	}
+}
+
 func nodeCommand() *cobra.Command {
 	var number int
-	var state, kubernetes string
-	var kubeletOnly bool
+	var state, kubernetes, only string
 	cmd := &cobra.Command{
 		Use: "node", Short: "Be the first process of a node", Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if kubeletOnly {
-				return host.RunKubelet(number, state, kubernetes)
+			if only != "" {
+				return host.RunOnly(only, number, state, kubernetes)
 			}
 			return host.Run(cmd.Context(), number, state, kubernetes)
 		},
 	}
 	cmd.Flags().IntVar(&number, "number", 0, "which node")
-	cmd.Flags().BoolVar(&kubeletOnly, "kubelet-only", false, "start the kubelet alone, in the namespaces of the node")
+	cmd.Flags().StringVar(&only, "only", "", "start this program alone, in the namespaces of the node")
 	cmd.Flags().StringVar(&state, "state", "", "the cluster's state folder")
 	cmd.Flags().StringVar(&kubernetes, "kubernetes", "", "the folder of the Kubernetes programs")
 	return cmd

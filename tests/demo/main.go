@@ -1,8 +1,8 @@
 // Copyright The Keelson Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demo shows a CloneSet change its image in place: it applies docs/samples/demo-clone.yaml, changes the image, shows the rollout live, proves at the
-// end that the Pods are the same, and does the change once more by recreation to compare.
+// Command demo shows a CloneSet change its image in place: it applies docs/samples/demo-clone.yaml, changes the image, shows the rollout live, and proves at the
+// end that the Pods are the same. With "compare" it makes one change of Pods as real ones are, in place and by recreation, and prints what each cost.
 package main
 
 import (
@@ -39,7 +39,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(ctx, len(os.Args) > 1 && os.Args[1] == "compare"); err != nil {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		os.Exit(1)
 	}
@@ -51,7 +51,7 @@ type demo struct {
 	sets dynamic.ResourceInterface
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, isComparison bool) error {
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
@@ -66,51 +66,51 @@ func run(ctx context.Context) error {
 	}
 	resource := schema.GroupVersionResource{Group: "apps.kruise.io", Version: "v1alpha1", Resource: "clonesets"}
 	d := &demo{core: core, sets: client.Resource(resource).Namespace(namespace)}
-	inPlace, err := d.rollOut(ctx, "demo-clone", "InPlaceIfPossible")
-	if err != nil {
-		return err
+	if isComparison {
+		return d.compare(ctx)
 	}
-	recreated, err := d.rollOut(ctx, "demo-recreate", "ReCreate")
-	if err != nil {
-		return err
-	}
-	const grace = 5 * 3
-	fmt.Printf("\nThe same change of image: %.1f s in place, %.1f s without the grace periods in which each Pod is drained; %.1f s by recreation, which drains nothing.\n",
-		inPlace.Seconds(), inPlace.Seconds()-grace, recreated.Seconds())
-	return d.sets.Delete(ctx, "demo-recreate", metav1.DeleteOptions{})
+	return d.rollOut(ctx, "demo-clone")
 }
 
 // rollOut makes a CloneSet, changes its image, and shows what becomes of its Pods.
-func (d *demo) rollOut(ctx context.Context, name, policy string) (time.Duration, error) {
-	if err := d.create(ctx, name, policy); err != nil {
-		return 0, err
+func (d *demo) rollOut(ctx context.Context, name string) error {
+	if err := d.create(ctx, name); err != nil {
+		return err
 	}
-	if err := d.wait(ctx, name, oldImage, func([]corev1.Pod) {}); err != nil {
-		return 0, err
+	r := &rollout{demo: d, name: name, image: oldImage, replicas: 5}
+	if err := r.wait(ctx, func([]corev1.Pod) {}); err != nil {
+		return err
 	}
 	before, err := d.pods(ctx, name)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	fmt.Printf("\n%s (%s): 5 Pods run %s. Changing the image to %s:\n\n", name, policy, oldImage, newImage)
-	begun := time.Now()
-	patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":%q}]`, newImage)
-	if _, err := d.sets.Patch(ctx, name, types.JSONPatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
-		return 0, fmt.Errorf("changing the image: %w", err)
+	fmt.Printf("\n%s: 5 Pods run %s. Changing the image to %s; each is drained for 3 s:\n\n", name, oldImage, newImage)
+	screen := newScreen(time.Now())
+	if err := d.setImage(ctx, name, newImage); err != nil {
+		return err
 	}
-	screen := newScreen(begun)
-	if err := d.wait(ctx, name, newImage, screen.show); err != nil {
-		return 0, err
+	r.image = newImage
+	if err := r.wait(ctx, screen.show); err != nil {
+		return err
 	}
-	took := time.Since(begun)
 	after, err := d.pods(ctx, name)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return took, compare(before, after, policy)
+	return prove(before, after)
 }
 
-func (d *demo) create(ctx context.Context, name, policy string) error {
+// setImage changes the image of the first container.
+func (d *demo) setImage(ctx context.Context, name, image string) error {
+	patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":%q}]`, image)
+	if _, err := d.sets.Patch(ctx, name, types.JSONPatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("changing the image: %w", err)
+	}
+	return nil
+}
+
+func (d *demo) create(ctx context.Context, name string) error {
 	raw, err := os.ReadFile(sample)
 	if err != nil {
 		return fmt.Errorf("reading the sample: %w", err)
@@ -121,18 +121,19 @@ func (d *demo) create(ctx context.Context, name, policy string) error {
 	}
 	set.SetName(name)
 	labels := map[string]any{"app": name}
-	strategy := map[string]any{"type": policy}
 	err = errors.Join(
 		unstructured.SetNestedMap(set.Object, labels, "spec", "selector", "matchLabels"),
 		unstructured.SetNestedMap(set.Object, labels, "spec", "template", "metadata", "labels"),
 	)
-	if policy == "ReCreate" {
-		strategy["maxUnavailable"] = "20%"
-		err = errors.Join(err, unstructured.SetNestedMap(set.Object, strategy, "spec", "updateStrategy"))
-	}
 	if err != nil {
 		return fmt.Errorf("preparing %s: %w", name, err)
 	}
+	return d.replace(ctx, set)
+}
+
+// replace creates a set, in place of what an earlier run left behind.
+func (d *demo) replace(ctx context.Context, set *unstructured.Unstructured) error {
+	name := set.GetName()
 	foreground := metav1.DeletePropagationForeground
 	if err := d.sets.Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &foreground}); err == nil {
 		fmt.Printf("removing %s of an earlier run\n", name)
@@ -158,35 +159,42 @@ func (d *demo) pods(ctx context.Context, name string) ([]corev1.Pod, error) {
 	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil }), nil
 }
 
-// wait looks until five Pods are ready with an image and the set says that it is Ready.
-func (d *demo) wait(ctx context.Context, name, image string, show func([]corev1.Pod)) error {
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(300 * time.Millisecond) {
-		pods, err := d.pods(ctx, name)
+// rollout is what is waited for.
+type rollout struct {
+	*demo
+	name, image string
+	replicas    int
+}
+
+// wait looks until all Pods are ready with an image and the set says that it is complete.
+func (r *rollout) wait(ctx context.Context, show func([]corev1.Pod)) error {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		pods, err := r.pods(ctx, r.name)
 		if err != nil {
 			return err
 		}
 		show(pods)
 		ready := 0
 		for i := range pods {
-			if pods[i].Spec.Containers[0].Image == image && isReady(&pods[i]) {
+			if pods[i].Spec.Containers[0].Image == r.image && isReady(&pods[i]) {
 				ready++
 			}
 		}
-		if ready == 5 && len(pods) == 5 && d.isComplete(ctx, name) {
+		if ready == r.replicas && len(pods) == r.replicas && r.isComplete(ctx) {
 			return nil
 		}
 	}
-	return fmt.Errorf("waiting for %s to run %s: it took too long; kubectl describe clone %s says why", name, image, name)
+	return fmt.Errorf("waiting for %s to run %s: it took too long; kubectl describe clone %s says why", r.name, r.image, r.name)
 }
 
-func (d *demo) isComplete(ctx context.Context, name string) bool {
-	set, err := d.sets.Get(ctx, name, metav1.GetOptions{})
+func (r *rollout) isComplete(ctx context.Context) bool {
+	set, err := r.sets.Get(ctx, r.name, metav1.GetOptions{})
 	if err != nil {
 		return false
 	}
 	updated, _, _ := unstructured.NestedInt64(set.Object, "status", "updatedAvailableReplicas")
 	observed, _, _ := unstructured.NestedInt64(set.Object, "status", "observedGeneration")
-	return updated == 5 && observed == set.GetGeneration()
+	return updated == int64(r.replicas) && observed == set.GetGeneration()
 }
 
 func isReady(pod *corev1.Pod) bool {
@@ -248,8 +256,8 @@ func restarts(p *corev1.Pod) int32 {
 	return n
 }
 
-// compare proves what became of the Pods; in place, nothing but a restart may have.
-func compare(before, after []corev1.Pod, policy string) error {
+// prove shows what became of the Pods: nothing but a restart may have.
+func prove(before, after []corev1.Pod) error {
 	kept := 0
 	fmt.Printf("\n  %-22s %-12s %-10s %-10s %-10s %s\n", "POD", "SAME NAME", "SAME UID", "SAME IP", "SAME NODE", "RESTARTS")
 	for i := range after {
@@ -266,7 +274,7 @@ func compare(before, after []corev1.Pod, policy string) error {
 			kept++
 		}
 	}
-	if policy != "ReCreate" && kept != len(before) {
+	if kept != len(before) {
 		return fmt.Errorf("only %d of %d Pods were kept", kept, len(before))
 	}
 	return nil

@@ -19,7 +19,12 @@ import (
 // verdict is what kstatus, and so Flux and others, think of a CloneSet as the real controllers left it.
 func verdict(s *support.Suite, name string) (status.Status, string) {
 	s.Helper()
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(s.CloneSet(name))
+	return compute(s, s.CloneSet(name))
+}
+
+func compute(s *support.Suite, set *kruisev1beta1.CloneSet) (status.Status, string) {
+	s.Helper()
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(set)
 	require.NoError(s, err)
 	result, err := status.Compute(&unstructured.Unstructured{Object: fields})
 	require.NoError(s, err)
@@ -49,13 +54,16 @@ func TestKstatusAgrees(t *testing.T) {
 		s := support.Begin(t)
 		s.Create(support.MakeCloneSet("web").Replicas(3).MaxUnavailable("1").GracePeriod(1).Obj())
 		becomes(s, "web", status.CurrentStatus)
+		before, statuses := s.CloneSet("web").Generation, s.WatchSet("web")
 		s.SetImage("web", support.ImageV2)
-		becomes(s, "web", status.InProgressStatus)
-		s.WaitFor("web", "one is updated", func(set *kruisev1beta1.CloneSet) bool { return set.Status.UpdatedReplicas >= 1 })
-		got, message := verdict(s, "web")
-		if set := s.CloneSet("web"); set.Status.UpdatedAvailableReplicas < 3 {
-			assert.Equal(t, status.InProgressStatus, got, message)
-		}
+		statuses.Saw("it is done", func(set *kruisev1beta1.CloneSet) bool {
+			got, message := compute(s, set)
+			isDone := set.Generation > before && set.Status.ObservedGeneration == set.Generation && set.Status.UpdatedAvailableReplicas == 3
+			if set.Generation > before && !isDone {
+				assert.Equal(t, status.InProgressStatus, got, message)
+			}
+			return isDone
+		})
 		becomes(s, "web", status.CurrentStatus)
 	})
 	t.Run("a version whose Pods all crash past its deadline has failed", func(t *testing.T) {
@@ -65,8 +73,12 @@ func TestKstatusAgrees(t *testing.T) {
 		s.SetImage("web", "keelson/crasher:v1")
 		message := becomes(s, "web", status.FailedStatus)
 		assert.Contains(t, message, "waiting for web-")
+		statuses := s.WatchSet("web")
 		s.SetImage("web", support.ImageV2)
-		becomes(s, "web", status.InProgressStatus)
+		statuses.Saw("a good image is in progress", func(set *kruisev1beta1.CloneSet) bool {
+			got, _ := compute(s, set)
+			return got == status.InProgressStatus && set.Status.ObservedGeneration == set.Generation
+		})
 		becomes(s, "web", status.CurrentStatus)
 	})
 	t.Run("scaled to nothing is current", func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 const aMinute = time.Minute
 
 func TestNothingDrifts(t *testing.T) {
+	support.Disrupt(t)
 	s := support.BeginAlone(t)
 	t.Cleanup(func() { require.NoError(t, support.Deploy(context.Background(), "default")) })
 	for _, overlay := range []string{"all", "default"} {
@@ -31,6 +32,9 @@ func TestNothingDrifts(t *testing.T) {
 		}
 		waitForRollout(s)
 		requireNoDiff(t, manifest, overlay, nil)
+		if overlay == "all" {
+			requireMetrics(s)
+		}
 	}
 	manifest, err := support.Render(t.Context(), "default")
 	require.NoError(t, err)

@@ -71,7 +71,7 @@ func TestRequestsChangeWithoutARestart(t *testing.T) {
 	s.WaitFor("web", "both Pods are resized", isUpdated(2))
 	requireResized(t, before, s.Pods(web), 0, "30m")
 	assert.Equal(t, 2, witness.Least(), "a Pod that does not restart serves on")
-	assert.True(t, s.HasEvent("web", "SuccessfulUpdatePodInPlace", ""))
+	s.AwaitEvent("web", "SuccessfulUpdatePodInPlace", "")
 }
 
 func TestAContainerThatAsksForItRestarts(t *testing.T) {
@@ -103,8 +103,8 @@ func TestAResizeThatNoNodeCanMakeIsTold(t *testing.T) {
 	s.Eventually("an event tells of it", func() bool {
 		return s.HasEvent("web", "FailedUpdatePodInPlace", "allocatable") || s.HasEvent("web", "ResizeInfeasible", "the node can never give Pod web-")
 	})
-	s.WaitFor("web", "the other Pod waits and serves", func(set *kruisev1beta1.CloneSet) bool {
-		return set.Status.AvailableReplicas == 1 && set.Status.ReadyReplicas == 1 && set.Status.UpdatedReplicas == 1
+	s.WaitFor("web", "the other Pod waits and serves, and the first is ready all the same", func(set *kruisev1beta1.CloneSet) bool {
+		return set.Status.AvailableReplicas == 1 && set.Status.ReadyReplicas == 2 && set.Status.UpdatedReplicas == 1
 	})
 	resize(s, "web", sized("20m", "16Mi"))
 	s.WaitFor("web", "what was there before is there again", isUpdated(2))
@@ -132,7 +132,7 @@ func TestAResizeThatWaitsForRoomIsToldAndMade(t *testing.T) {
 		c := support.Condition(set, kruisev1beta1.CloneSetConditionReconciling)
 		return c != nil && c.Status == corev1.ConditionTrue && c.Reason == "ResizeDeferred" && strings.Contains(c.Message, "(Deferred)")
 	})
-	s.Eventually("an event tells of it", func() bool { return s.HasEvent("web", "ResizeDeferred", "the node cannot give Pod web-") })
+	s.AwaitEvent("web", "ResizeDeferred", "the node cannot give Pod web-")
 	s.Scale(neighbour, 0)
 	s.WaitFor("web", "the Pod is resized as soon as there is room", isUpdated(1))
 	requireResized(t, before, s.Pods(web), 0, most)
@@ -162,7 +162,5 @@ func TestAnotherQoSClassNeedsNewPods(t *testing.T) {
 	for name := range s.Pods(web) {
 		assert.NotContains(t, before, name)
 	}
-	s.Eventually("an event tells why", func() bool {
-		return s.HasEvent("web", "InPlaceUpdateImpossible", "spec.template.spec.containers[0].resources.limits")
-	})
+	s.AwaitEvent("web", "InPlaceUpdateImpossible", "spec.template.spec.containers[0].resources.limits")
 }

@@ -65,26 +65,21 @@ func testEnvFromAnnotation(s *seed) {
 func testLaunchPriority(s *seed) {
 	s.apply()
 	s.WaitReady("sample")
-	before := s.only(sample)
+	before, witness := s.only(sample), s.Watch(sample)
 	s.edit("... config v1 ...", "... config v2 ...")
 	s.edit(support.ImageV1, support.ImageV2)
 	s.apply()
 	var first map[string]any
-	s.Eventually("the update has begun", func() bool {
-		raw, begun := s.only(sample).Annotations[pub.InPlaceUpdateStateKey]
-		return begun && json.Unmarshal([]byte(raw), &first) == nil
-	})
+	begun := witness.Saw("the update has begun", func(pod corev1.Pod) bool { return pod.Annotations[pub.InPlaceUpdateStateKey] != "" })
+	require.NoError(s, json.Unmarshal([]byte(begun.Annotations[pub.InPlaceUpdateStateKey]), &first))
 	set := s.awaitUpdated("sample", 1)
 	after := s.only(sample)
 	var last map[string]any
 	require.NoError(s, json.Unmarshal([]byte(after.Annotations[pub.InPlaceUpdateStateKey]), &last))
 
-	// A kubelet and an agent that are faster than this client may have done the first batch before it looked.
-	if next, waits := first["nextContainerImages"]; waits {
-		assert.Equal(s, map[string]any{"main": support.ImageV2}, next)
-		assert.Equal(s, map[string]any{"containersRequiredReady": []any{"sidecar"}}, first["preCheckBeforeNext"])
-		assert.Equal(s, [][]string{{"sidecar"}}, batches(s, first))
-	}
+	assert.Equal(s, map[string]any{"main": support.ImageV2}, first["nextContainerImages"])
+	assert.Equal(s, map[string]any{"containersRequiredReady": []any{"sidecar"}}, first["preCheckBeforeNext"])
+	assert.Equal(s, [][]string{{"sidecar"}}, batches(s, first))
 	assert.Equal(s, set.Status.UpdateRevision, last["revision"])
 	assert.NotEmpty(s, last["updateTimestamp"])
 	assert.Equal(s, []string{"main"}, support.SortedKeys(last["lastContainerStatuses"].(map[string]any)))

@@ -108,29 +108,58 @@ func runCluster(ctx context.Context, args ...string) ([]byte, error) {
 
 // RestartAPIServer kills the API server without warning and starts it again.
 func RestartAPIServer(ctx context.Context) error {
+	if err := mustBeDeclared("restarting the API server"); err != nil {
+		return err
+	}
 	_, err := runCluster(ctx, "restart-apiserver")
 	return err
 }
 
 // StopKubelet kills the kubelet of a node, such as node2, without warning, and StartKubelet starts it again.
-func StopKubelet(ctx context.Context, node string) error { return kubelet(ctx, "stop", node) }
+func StopKubelet(ctx context.Context, node string) error {
+	if err := mustBeDeclared("stopping a kubelet"); err != nil {
+		return err
+	}
+	return onNode(ctx, "stop-kubelet", node)
+}
 
 // StartKubelet starts what StopKubelet has stopped; a kubelet that runs is left alone.
-func StartKubelet(ctx context.Context, node string) error { return kubelet(ctx, "start", node) }
+func StartKubelet(ctx context.Context, node string) error { return onNode(ctx, "start-kubelet", node) }
 
-func kubelet(ctx context.Context, verb, node string) error {
-	_, err := runCluster(ctx, verb+"-kubelet", strings.TrimPrefix(node, "node"))
+// StopRuntime kills the container runtime of a node, such as node2, without warning, and StartRuntime starts it again.
+func StopRuntime(ctx context.Context, node string) error {
+	if err := mustBeDeclared("stopping a container runtime"); err != nil {
+		return err
+	}
+	return onNode(ctx, "stop-runtime", node)
+}
+
+// StartRuntime starts what StopRuntime has stopped; a runtime that runs is left alone.
+func StartRuntime(ctx context.Context, node string) error { return onNode(ctx, "start-runtime", node) }
+
+func onNode(ctx context.Context, fault, node string) error {
+	_, err := runCluster(ctx, fault, strings.TrimPrefix(node, "node"))
 	return err
 }
 
 // Kill sends SIGKILL to each container of the cluster that runs a program, such as controllers.
 func Kill(ctx context.Context, program string) error {
+	if err := mustBeDeclared("killing " + program); err != nil {
+		return err
+	}
 	_, err := runCluster(ctx, "kill", program)
 	return err
 }
 
 // Deploy builds the images and applies an overlay, as a user does with make deploy.
 func Deploy(ctx context.Context, overlay string) error {
+	if err := mustBeDeclared("deploying"); err != nil {
+		return err
+	}
+	return deploy(ctx, overlay)
+}
+
+func deploy(ctx context.Context, overlay string) error {
 	_, err := run(ctx, ".", "make", "--no-print-directory", "deploy", "OVERLAY="+overlay)
 	return err
 }

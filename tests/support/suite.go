@@ -5,9 +5,10 @@ package support
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,60 +21,16 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/e2e-framework/klient/k8s"
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
-	"sigs.k8s.io/e2e-framework/pkg/env"
-	"sigs.k8s.io/e2e-framework/pkg/envconf"
-	"sigs.k8s.io/e2e-framework/pkg/envfuncs"
 
-	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
+	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 )
 
-// KubeconfigEnv names the variable that holds the kubeconfig of the cluster under test.
-const KubeconfigEnv = "KEELSON_KUBECONFIG"
-
-// DeployedEnv names the variable that holds the overlay which has been applied already, so that a run of many suites applies it once.
-const DeployedEnv = "KEELSON_DEPLOYED"
-
 // Patience is how long a wait may take before a test fails. It bounds a hang; no test passes or fails by speed.
 const Patience = 3 * time.Minute
-
-// Main runs a suite on a cluster with an overlay installed.
-func Main(m *testing.M, overlay string) {
-	// All clients of e2e-framework share this scheme, so it is filled before there is a second goroutine.
-	if err := errors.Join(kruisev1beta1.AddToScheme(clientgoscheme.Scheme), kruisev1alpha1.AddToScheme(clientgoscheme.Scheme)); err != nil {
-		fmt.Fprintf(os.Stderr, "preparing the suite: %v\n", err)
-		os.Exit(1)
-	}
-	testenv := env.NewWithConfig(envconf.New())
-	provider := &Provider{}
-	testenv.Setup(
-		envfuncs.CreateCluster(provider, "keelson"),
-		func(ctx context.Context, _ *envconf.Config) (context.Context, error) {
-			if provider.mode == "sim" {
-				fmt.Fprintln(os.Stderr, "this suite needs real containers and the cluster is simulated: skipped")
-				os.Exit(0)
-			}
-			if err := os.Setenv(KubeconfigEnv, provider.GetKubeconfig()); err != nil {
-				return ctx, err
-			}
-			if os.Getenv(DeployedEnv) == overlay {
-				return ctx, nil
-			}
-			return ctx, Deploy(ctx, overlay)
-		},
-	)
-	// Who runs many suites deployed an overlay for all of them, and finds it again.
-	if deployed := os.Getenv(DeployedEnv); deployed != "" && deployed != overlay {
-		testenv.Finish(func(ctx context.Context, _ *envconf.Config) (context.Context, error) {
-			return ctx, Deploy(ctx, deployed)
-		})
-	}
-	os.Exit(testenv.Run(m))
-}
 
 // Suite is one test's view of the cluster: a namespace of its own.
 type Suite struct {
@@ -82,6 +39,7 @@ type Suite struct {
 	Namespace string
 	// Resources reaches the whole cluster.
 	Resources *resources.Resources
+	begun     time.Time
 }
 
 // Begin gives a test its namespace. Tests that begin so run in parallel.
@@ -91,7 +49,7 @@ func Begin(t *testing.T) *Suite {
 	return BeginAlone(t)
 }
 
-// BeginAlone is Begin for a test that disturbs the cluster, and so must not run beside others.
+// BeginAlone is Begin for a test that must not run beside others. One that breaks things declares it by Disrupt first.
 func BeginAlone(t *testing.T) *Suite {
 	t.Helper()
 	cfg, err := clientcmd.BuildConfigFromFlags("", os.Getenv(KubeconfigEnv))
@@ -99,13 +57,17 @@ func BeginAlone(t *testing.T) *Suite {
 	cfg.QPS, cfg.Burst = -1, -1
 	r, err := resources.New(cfg)
 	require.NoError(t, err)
-	s := &Suite{T: t, Namespace: "test-" + rand.String(6), Resources: r}
+	s := &Suite{T: t, Namespace: "test-" + rand.String(6), Resources: r, begun: time.Now()}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace}}
 	require.NoError(t, r.Create(t.Context(), namespace))
 	t.Cleanup(func() {
 		if !t.Failed() {
 			_ = r.Delete(context.Background(), namespace)
+			return
 		}
+		var text strings.Builder
+		s.tellAll(&text)
+		t.Log(text.String())
 	})
 	return s
 }
@@ -241,6 +203,24 @@ func Condition(set *kruisev1beta1.CloneSet, kind kruisev1beta1.CloneSetCondition
 func (s *Suite) HasEvent(name, reason, text string) bool {
 	s.Helper()
 	return s.countEvents(name, reason, text) > 0
+}
+
+// AwaitEvent waits for an event of a reason about an object; text must be in its message. Events are written after what they tell of.
+func (s *Suite) AwaitEvent(name, reason, text string) {
+	s.Helper()
+	s.Eventually(fmt.Sprintf("an event %s %q is told of %s", reason, text, name), func() bool { return s.HasEvent(name, reason, text) })
+}
+
+// CatchUp waits until the controllers have seen all that was written to Pods so far. They watch Pods in the order of the API server, and mend a broken annotation of a Pod: when
+// they have done so, they know what was written before it.
+func (s *Suite) CatchUp(selector string) {
+	s.Helper()
+	pods := s.Pods(selector)
+	names := slices.DeleteFunc(SortedKeys(pods), func(name string) bool { return !IsReady(pods[name]) })
+	require.NotEmpty(s, names, "a Pod that serves")
+	name := names[0]
+	s.Patch(&corev1.Pod{}, name, `{"metadata":{"annotations":{"`+pub.InPlaceUpdateGraceKey+`":"{"}}}`)
+	s.Eventually("the controllers have mended "+name, func() bool { return s.Pods(selector)[name].Annotations[pub.InPlaceUpdateGraceKey] != "{" })
 }
 
 // Scale writes the scale subresource, as kubectl scale and autoscalers do.

@@ -15,14 +15,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
+
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 )
 
-// Witness watches the Pods of a selector from outside, as a load balancer would, and remembers the worst it saw.
+// Witness watches the Pods of a selector from outside, as a load balancer would, and remembers the worst it saw, and every state that a Pod was in.
 type Witness struct {
+	Chronicle[corev1.Pod]
 	mutex sync.Mutex
 	ready map[string]bool
 	// least and most are the fewest ready Pods, and the most Pods, seen at any moment.
@@ -38,20 +44,26 @@ func (s *Suite) Watch(selector string) *Witness {
 	list := cache.NewFilteredListWatchFromClient(client.CoreV1().RESTClient(), "pods", s.Namespace, options)
 	pods, err := list.ListWithContext(s.Context(), metav1.ListOptions{})
 	require.NoError(s, err)
-	w := &Witness{ready: map[string]bool{}}
+	w := &Witness{Chronicle: Chronicle[corev1.Pod]{suite: s}, ready: map[string]bool{}}
 	podList := pods.(*corev1.PodList)
 	for i := range podList.Items {
+		w.add(podList.Items[i])
 		w.ready[podList.Items[i].Name] = IsReady(podList.Items[i])
 	}
 	w.least, w.most = w.count(), len(w.ready)
 	events, err := watchtools.NewRetryWatcherWithContext(s.Context(), podList.ResourceVersion, list)
 	require.NoError(s, err)
 	s.Cleanup(events.Stop)
-	go w.follow(s.Context(), events.ResultChan())
+	go follow(s.Context(), events.ResultChan(), func(event watch.Event) {
+		if pod, isPod := event.Object.(*corev1.Pod); isPod {
+			w.see(event.Type, pod)
+		}
+	})
 	return w
 }
 
-func (w *Witness) follow(ctx context.Context, events <-chan watch.Event) {
+// follow hands on events until there are no more.
+func follow(ctx context.Context, events <-chan watch.Event, see func(watch.Event)) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -60,14 +72,13 @@ func (w *Witness) follow(ctx context.Context, events <-chan watch.Event) {
 			if !open {
 				return
 			}
-			if pod, isPod := event.Object.(*corev1.Pod); isPod {
-				w.see(event.Type, pod)
-			}
+			see(event)
 		}
 	}
 }
 
 func (w *Witness) see(kind watch.EventType, pod *corev1.Pod) {
+	w.add(*pod)
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	if kind == watch.Deleted || pod.DeletionTimestamp != nil {
@@ -100,6 +111,60 @@ func (w *Witness) Most() int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	return w.most
+}
+
+// WatchSet records every state of a CloneSet from now on.
+func (s *Suite) WatchSet(name string) *Chronicle[*kruisev1beta1.CloneSet] {
+	s.Helper()
+	client, err := dynamic.NewForConfig(s.Resources.GetConfig())
+	require.NoError(s, err)
+	sets := client.Resource(kruisev1beta1.GroupVersion.WithResource("clonesets")).Namespace(s.Namespace)
+	list := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+		o.FieldSelector = "metadata.name=" + name
+		return sets.Watch(ctx, o)
+	}}
+	now := s.CloneSet(name)
+	c := &Chronicle[*kruisev1beta1.CloneSet]{suite: s}
+	c.add(now)
+	events, err := watchtools.NewRetryWatcherWithContext(s.Context(), now.ResourceVersion, list)
+	require.NoError(s, err)
+	s.Cleanup(events.Stop)
+	go follow(s.Context(), events.ResultChan(), func(event watch.Event) {
+		set := &kruisev1beta1.CloneSet{}
+		object, isObject := event.Object.(*unstructured.Unstructured)
+		if isObject && runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, set) == nil {
+			c.add(set)
+		}
+	})
+	return c
+}
+
+// Chronicle holds every state of what is watched, in the order of the API server. What lasts a moment only is found in it all the same.
+type Chronicle[T any] struct {
+	suite  *Suite
+	mutex  sync.Mutex
+	states []T
+}
+
+func (c *Chronicle[T]) add(state T) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.states = append(c.states, state)
+}
+
+// Saw waits until there has been a state, and returns it as it was then; what says in words what is looked for.
+func (c *Chronicle[T]) Saw(what string, is func(T) bool) (found T) {
+	c.suite.Helper()
+	c.suite.Eventually("it is seen that "+what, func() bool {
+		c.mutex.Lock()
+		defer c.mutex.Unlock()
+		i := slices.IndexFunc(c.states, is)
+		if i >= 0 {
+			found = c.states[i]
+		}
+		return i >= 0
+	})
+	return found
 }
 
 // IsReady says that a Pod's condition Ready is True.

@@ -19,6 +19,7 @@ import (
 )
 
 func TestKeelsonTakesOver(t *testing.T) {
+	support.Disrupt(t)
 	controllers(t.Context(), t, "0")
 	t.Cleanup(func() { controllers(context.Background(), t, "2") })
 	settled, short, volumes := inherit(t, "settled"), inherit(t, "short"), inherit(t, "volumes")

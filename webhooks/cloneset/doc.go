@@ -3,9 +3,12 @@
 
 // Package cloneset refuses CloneSets that the schema cannot refuse, and warns of updates that will not go as their policy hopes.
 //
-//	request ──► validate: selector, claims, weights    (pure; only what the update touches)
+//	request ──► validateKept: annotations of conversion (in the version that was written)
+//	               ▼ as v1beta1
+//	            validate: selector, claims, weights    (pure; only what the update touches)
 //	               ▼
-//	            checkTemplate: ask the cluster by a dry run of a PodTemplate; its answer, with the fields named as in the CloneSet
+//	            checkTemplate: ask the cluster by a dry run of a PodTemplate; its answer, with the fields named as in the CloneSet.
+//	                           What it says of anything but the template, as others' admission policies do, is a warning
 //	               ▼
 //	            warn: does the change recreate Pods that were to be updated in place?
 //

@@ -43,9 +43,14 @@ func ask(o *object, namespace string) (question, error) {
 		}
 		spec["volumes"] = volumes
 	}
+	// Admission policies of others go by labels, and what they ask of the set they may ask of its template.
+	metadata := map[string]any{"generateName": "checked-", "namespace": namespace}
+	if len(o.Metadata.Labels) > 0 {
+		metadata["labels"] = o.Metadata.Labels
+	}
 	q.body = map[string]any{
 		"apiVersion": "v1", "kind": "PodTemplate",
-		"metadata": map[string]any{"generateName": "checked-", "namespace": namespace},
+		"metadata": metadata,
 		"template": template,
 	}
 	return q, nil
@@ -61,36 +66,52 @@ func indexOf(volumes []any, name string) int {
 	return len(volumes)
 }
 
-// translate turns the cluster's refusal of the question into causes about the CloneSet. An answer that is not about the template, such as a quota or an
-// outage, gives none: it is no reason to refuse.
+// translate turns the cluster's refusal of the question into causes about the CloneSet. An answer that is not about the template gives none and is no reason
+// to refuse: a quota, an outage, or an admission policy of somebody who has rules for PodTemplates, and whose denials may have any reason, Invalid too.
 func (q question) translate(answer error) []metav1.StatusCause {
 	var refusal apierrors.APIStatus
-	if !errors.As(answer, &refusal) || !apierrors.IsInvalid(answer) && !apierrors.IsBadRequest(answer) {
+	if !errors.As(answer, &refusal) {
 		return nil
 	}
 	status := refusal.Status()
-	if status.Details == nil || len(status.Details.Causes) == 0 {
+	switch {
+	case strings.HasPrefix(status.Message, byWebhook):
+		return nil
+	case apierrors.IsBadRequest(answer):
 		return decoding(status.Message)
+	case !apierrors.IsInvalid(answer) || status.Details == nil:
+		return nil
 	}
 	var all []metav1.StatusCause
 	for _, cause := range status.Details.Causes {
-		cause.Field = q.rename(cause.Field)
-		all = append(all, cause)
+		if cause.Field == "template" || strings.HasPrefix(cause.Field, "template.") {
+			cause.Field = q.rename(cause.Field)
+			all = append(all, cause)
+		}
 	}
 	return all
 }
+
+// byWebhook is how the API server begins what it passes on from an admission webhook. The fields that follow are those of somebody else.
+const byWebhook = "admission webhook "
 
 var (
 	// badField is what the API server says of a field that does not exist or comes twice.
 	badField = regexp.MustCompile(`(unknown|duplicate) field "([^"]+)"`)
 	// badType is what it says of a value of another type, such as: cannot unmarshal string into Go struct field Container.template.spec.containers.ports of type ...
 	badType = regexp.MustCompile(`cannot unmarshal (\S+) into Go struct field \w+\.(template\S*)`)
+	// badObject is how it begins to say that it cannot decode what it got.
+	badObject = regexp.MustCompile(`(?s)^PodTemplate in version "v1" cannot be handled as a PodTemplate: (.*)`)
 	// volumeField is the path of a volume of the template.
 	volumeField = regexp.MustCompile(`^template\.spec\.volumes\[(\d+)\]`)
 )
 
-// decoding names the fields in a message of an object that could not be decoded.
+// decoding names the fields in a message of an object that could not be decoded. Any other message has none.
 func decoding(message string) []metav1.StatusCause {
+	undecoded := badObject.FindStringSubmatch(message)
+	if undecoded == nil {
+		return nil
+	}
 	var all []metav1.StatusCause
 	for _, found := range badField.FindAllStringSubmatch(message, -1) {
 		all = append(all, metav1.StatusCause{
@@ -105,7 +126,7 @@ func decoding(message string) []metav1.StatusCause {
 		})
 	}
 	if len(all) == 0 {
-		all = []metav1.StatusCause{{Type: metav1.CauseTypeFieldValueInvalid, Field: "spec.template", Message: "Invalid value: " + message}}
+		all = []metav1.StatusCause{{Type: metav1.CauseTypeFieldValueInvalid, Field: "spec.template", Message: "Invalid value: " + undecoded[1]}}
 	}
 	return all
 }
@@ -118,8 +139,5 @@ func (q question) rename(path string) string {
 			return fmt.Sprintf("spec.volumeClaimTemplates[%d].metadata.name", claim)
 		}
 	}
-	if path == "template" || strings.HasPrefix(path, "template.") {
-		return "spec." + path
-	}
-	return "spec.template"
+	return "spec." + path
 }

@@ -5,11 +5,13 @@ package cloneset
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -21,9 +23,10 @@ const withClaims = base + `
 `
 
 func TestAClaimTemplateIsAskedAboutAsAVolume(t *testing.T) {
-	q, err := ask(set(t, withClaims, "    spec:\n", "    spec:\n      volumes: [{name: cache, emptyDir: {}}, {name: tmp, emptyDir: {}}]\n"), "here")
+	q, err := ask(set(t, strings.Replace(withClaims, "namespace: default", "namespace: default, labels: {team: shop}", 1), "    spec:\n", "    spec:\n      volumes: [{name: cache, emptyDir: {}}, {name: tmp, emptyDir: {}}]\n"), "here")
 	require.NoError(t, err)
-	assert.Equal(t, "here", q.body["metadata"].(map[string]any)["namespace"])
+	assert.Equal(t, map[string]any{"generateName": "checked-", "namespace": "here", "labels": map[string]string{"team": "shop"}}, q.body["metadata"],
+		"it carries the labels of the set, which others' admission policies go by")
 	assert.Equal(t, []any{
 		map[string]any{"name": "cache", "persistentVolumeClaim": map[string]any{"claimName": "checked"}},
 		map[string]any{"name": "tmp", "emptyDir": map[string]any{}},
@@ -44,7 +47,6 @@ func TestAClaimTemplateIsAskedAboutAsAVolume(t *testing.T) {
 		`spec.volumeClaimTemplates[1].metadata.name: Invalid value: "Bad_Name": no`,
 		`spec.template.spec.volumes[1].name: Invalid value: "tmp": no`,
 		`spec.template.spec.containers[0].image: Required value`,
-		`spec.template: Invalid value: "here": no`,
 	}, got)
 }
 
@@ -56,10 +58,38 @@ func TestAnAnswerThatIsNotAboutTheTemplateRefusesNothing(t *testing.T) {
 		"a namespace that goes away":      apierrors.NewNotFound(templates, "default"),
 		"an API server that is busy":      apierrors.NewTooManyRequests("busy", 1),
 		"an API server that is not there": errors.New("connection refused"),
+		"an admission policy": denial(metav1.StatusReasonInvalid, `podtemplates "checked-x" is forbidden: ValidatingAdmissionPolicy 'owned' with binding 'owned' denied request: no owner`,
+			metav1.StatusCause{Message: "no owner"}),
+		"another of a field that is none of the template": denial(metav1.StatusReasonInvalid, `PodTemplate "checked-x" is invalid: metadata.name: Invalid value`,
+			metav1.StatusCause{Type: metav1.CauseTypeFieldValueInvalid, Field: "metadata.name", Message: "Invalid value"}),
+		"an admission webhook with fields of its own": denial(metav1.StatusReasonInvalid, `admission webhook "a.b" denied the request: no`,
+			metav1.StatusCause{Field: "template.spec.containers[0].image", Message: "not from here"}),
+		"an admission webhook that calls it a bad request": denial(metav1.StatusReasonBadRequest, `admission webhook "a.b" denied the request: unknown field "template.spec.x"`),
+		"a bad request of another kind":                    denial(metav1.StatusReasonBadRequest, "the namespace of the provided object does not match"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Empty(t, question{}.translate(answer))
 		})
+	}
+}
+
+// denial is what the API server passes on from somebody who has rules for PodTemplates.
+func denial(reason metav1.StatusReason, message string, causes ...metav1.StatusCause) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Reason: reason, Message: message, Details: &metav1.StatusDetails{Kind: "podtemplates", Causes: causes},
+	}}
+}
+
+func TestWhatCannotBeDecodedRefuses(t *testing.T) {
+	const begins = `PodTemplate in version "v1" cannot be handled as a PodTemplate: `
+	for message, want := range map[string]string{
+		begins + `strict decoding error: unknown field "template.spec.x"`:                                        "spec.template.spec.x: Invalid value: unknown field: correct its name or remove it",
+		begins + `json: cannot unmarshal string into Go struct field PodSpec.template.spec.hostPID of type bool`: "spec.template.spec.hostPID: Invalid value: it must not be of the type string",
+		begins + `quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'`:   "spec.template: Invalid value: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+	} {
+		causes := question{}.translate(denial(metav1.StatusReasonBadRequest, message))
+		require.Len(t, causes, 1, message)
+		assert.Equal(t, want, causes[0].Field+": "+causes[0].Message)
 	}
 }
 

@@ -5,6 +5,7 @@ package cloneset
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -36,9 +37,14 @@ type claimTemplate struct {
 	} `json:"metadata"`
 }
 
-func read(raw []byte) (*object, error) {
+// read takes an object of either version.
+func read(ctx context.Context, raw []byte) (*object, error) {
+	hub, err := toHub(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
 	o := &object{}
-	if err := json.Unmarshal(raw, o); err != nil {
+	if err := json.Unmarshal(hub, o); err != nil {
 		return nil, fmt.Errorf("reading the CloneSet: %w", err)
 	}
 	return o, nil

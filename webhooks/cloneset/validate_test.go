@@ -35,7 +35,7 @@ func set(t *testing.T, text string, replacements ...string) *object {
 	}
 	raw, err := yaml.YAMLToJSON([]byte(strings.NewReplacer(replacements...).Replace(text)))
 	require.NoError(t, err)
-	o, err := read(raw)
+	o, err := read(t.Context(), raw)
 	require.NoError(t, err)
 	return o
 }

@@ -19,9 +19,6 @@ import (
 	"github.com/keelson/keelson/controllers/plan/rollout"
 )
 
-// notInPlace is why Pods are recreated where nobody said how they are to be updated. It names no field: the versions have different ones for it.
-const notInPlace = "Pods are updated in place only under the policies InPlaceIfPossible and InPlaceOnly, and no policy is set"
-
 // fate is what an update does to the Pods that cannot follow it in place. The zero value is that there are none.
 type fate struct {
 	// recreates is how many Pods are recreated, as many as the partition lets change.
@@ -128,11 +125,9 @@ func foresee(o *object, pods standing, why string) fate {
 		return fate{waits: pods.unable > 0, why: why}
 	case kruisev1beta1.InPlaceIfPossiblePodUpdatePolicyType:
 		return fate{recreates: min(pods.unable, due(o, pods)), why: why}
-	case kruisev1beta1.RecreatePodUpdatePolicyType:
-		// Who writes that Pods are to be recreated need not be told that they are.
-		return fate{}
 	default:
-		return fate{recreates: due(o, pods), why: notInPlace}
+		// Pods that are to be recreated are no news. Whether somebody wrote so or the schema did cannot be told apart.
+		return fate{}
 	}
 }
 

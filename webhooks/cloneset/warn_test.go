@@ -73,7 +73,7 @@ func TestWarn(t *testing.T) {
 		},
 		"nothing happens before a deletion": {updated: slices.Concat(toCommand, []string{"  updateStrategy:", "  updateStrategy:\n    type: OnDelete"})},
 		"recreation that was asked for":     {updated: slices.Concat(toCommand, rolling("podUpdatePolicy: ReCreate"))},
-		"recreation that nobody asked for":  {updated: slices.Concat(toImage, rolling("partition: 2")), want: "this change recreates 3 Pods: " + notInPlace},
+		"recreation by default":             {updated: slices.Concat(toCommand, rolling("partition: 2"))},
 
 		"what may only be in place waits":    {updated: slices.Concat(toCommand, toOnly), want: waits + command},
 		"what can be in place does not wait": {updated: slices.Concat(toImage, toOnly)},

@@ -43,7 +43,7 @@ func (v *Validator) Handle(ctx context.Context, req admission.Request) admission
 	if req.Operation != admissionv1.Create && req.Operation != admissionv1.Update {
 		return admission.Allowed("")
 	}
-	updated, err := read(req.Object.Raw)
+	updated, err := read(ctx, req.Object.Raw)
 	if err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
 	}
@@ -53,9 +53,12 @@ func (v *Validator) Handle(ctx context.Context, req admission.Request) admission
 	}
 	var old *object
 	if req.Operation == admissionv1.Update {
-		if old, err = read(req.OldObject.Raw); err != nil {
+		if old, err = read(ctx, req.OldObject.Raw); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
 		}
+	}
+	if causes := causesOf(validateKept(req.OldObject.Raw, req.Object.Raw)); len(causes) > 0 {
+		return refuse(req, updated, causes)
 	}
 	return v.judge(ctx, req, old, updated)
 }
@@ -82,7 +85,7 @@ func (v *Validator) judge(ctx context.Context, req admission.Request, old, updat
 	return admission.Allowed("").WithWarnings(warnings...)
 }
 
-// isAlpha says that the user wrote v1alpha1; what we get is v1beta1 in any case.
+// isAlpha says that the user wrote v1alpha1; what is judged is v1beta1 in any case.
 func isAlpha(req admission.Request) bool {
 	return req.RequestKind != nil && req.RequestKind.Version == kruisev1alpha1.GroupVersion.Version
 }

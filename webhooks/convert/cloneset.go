@@ -5,6 +5,7 @@ package convert
 
 import (
 	"fmt"
+	"reflect"
 
 	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
@@ -18,12 +19,31 @@ import (
 //	updateStrategy.type OnDelete                         updateStrategy.type OnDelete
 //	updateStrategy.type, any other                       updateStrategy.type RollingUpdate, rollingUpdate.podUpdatePolicy
 //	updateStrategy.*                                     updateStrategy.rollingUpdate.*
+//	updateStrategy.type OnDelete, the rest defaulted     updateStrategy.type OnDelete, no rollingUpdate
 //	annotations image-predownload-*                      updateStrategy.rollingUpdate.inPlaceUpdateStrategy.imagePreDownload*
 const (
 	onDelete      = string(kruisev1beta1.OnDeleteCloneSetUpdateStrategyType)
 	rollingUpdate = string(kruisev1beta1.RollingUpdateCloneSetUpdateStrategyType)
 	excludeLabel  = kruisev1alpha1.CloneSetScalingExcludePreparingDeleteKey
 )
+
+// defaults are the settings that the schemas write out for a rolling update, in the words of v1beta1. An OnDelete set has none of them in v1beta1, and all of
+// them in v1alpha1, where they stand beside the type.
+func defaults() map[string]any {
+	return map[string]any{
+		"partition": int64(0), "maxUnavailable": kruisev1beta1.DefaultCloneSetMaxUnavailable, "maxSurge": int64(0),
+		"podUpdatePolicy": string(kruisev1beta1.RecreatePodUpdatePolicyType),
+	}
+}
+
+// cloneSetReads names what the translations look at: the rows above.
+func cloneSetReads() map[string][]string {
+	reads := map[string][]string{"labels": {excludeLabel}, "spec": {"scaleStrategy", "updateStrategy"}}
+	for _, p := range preDownloads() {
+		reads["annotations"] = append(reads["annotations"], p.annotation)
+	}
+	return reads
+}
 
 // cloneSetToHub translates a CloneSet from v1alpha1 to v1beta1.
 func cloneSetToHub(v view) error {
@@ -50,6 +70,9 @@ func cloneSetToHub(v view) error {
 	if err := preDownloadToHub(v); err != nil {
 		return fmt.Errorf("reading spec.updateStrategy: %w", err)
 	}
+	if strategy, _ := v.spec()["updateStrategy"].(map[string]any); strategy["type"] == onDelete && reflect.DeepEqual(strategy["rollingUpdate"], any(defaults())) {
+		delete(strategy, "rollingUpdate")
+	}
 	return nil
 }
 
@@ -72,6 +95,7 @@ func updateStrategyToHub(spec map[string]any) error {
 	switch {
 	case kind == onDelete:
 		strategy["type"] = onDelete
+		rolling["podUpdatePolicy"] = defaults()["podUpdatePolicy"]
 	case isSet:
 		rolling["podUpdatePolicy"] = kind
 	}
@@ -107,6 +131,9 @@ func cloneSetToSpoke(v view) error {
 		delete(v.labels(), excludeLabel)
 	}
 
+	if strategy, _ := v.spec()["updateStrategy"].(map[string]any); strategy["type"] == onDelete && strategy["rollingUpdate"] == nil {
+		strategy["rollingUpdate"] = defaults()
+	}
 	if err := preDownloadToSpoke(v); err != nil {
 		return fmt.Errorf("reading spec.updateStrategy: %w", err)
 	}

@@ -4,6 +4,7 @@
 package convert
 
 import (
+	"context"
 	"fmt"
 
 	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
@@ -18,8 +19,8 @@ const (
 )
 
 // CloneSet takes a CloneSet, in place, to a version such as "apps.kruise.io/v1beta1". It fails on a version that it does not
-// know and on a field whose type is not that of the schema; the object is then as it was.
-func CloneSet(obj map[string]any, toVersion string) error {
+// know, on a field whose type is not that of the schema, and when ctx ends; the object is then as it was. Its work is proportional to the object.
+func CloneSet(ctx context.Context, obj map[string]any, toVersion string) error {
 	alpha, beta := kruisev1alpha1.GroupVersion.String(), kruisev1beta1.GroupVersion.String()
 	from, _ := obj["apiVersion"].(string)
 	if from != alpha && from != beta {
@@ -32,16 +33,16 @@ func CloneSet(obj map[string]any, toVersion string) error {
 		return nil
 	}
 	way := direction{
-		translate: cloneSetToSpoke, back: cloneSetToHub,
+		translate: cloneSetToSpoke, back: cloneSetToHub, reads: cloneSetReads(),
 		keptHere: SpokeFieldsAnnotation, keptThere: HubFieldsAnnotation,
 	}
 	if from == alpha {
 		way = direction{
-			translate: cloneSetToHub, back: cloneSetToSpoke,
+			translate: cloneSetToHub, back: cloneSetToSpoke, reads: cloneSetReads(),
 			keptHere: HubFieldsAnnotation, keptThere: SpokeFieldsAnnotation,
 		}
 	}
-	if err := way.convert(obj); err != nil {
+	if err := way.convert(ctx, obj); err != nil {
 		return fmt.Errorf("converting CloneSet: %w", err)
 	}
 	obj["apiVersion"] = toVersion
@@ -52,9 +53,11 @@ func CloneSet(obj map[string]any, toVersion string) error {
 type direction struct {
 	translate, back     func(view) error
 	keptHere, keptThere string
+	// reads names, by the field of a view, what the translations look at; everything else they copy.
+	reads map[string][]string
 }
 
-func (d direction) convert(obj map[string]any) error {
+func (d direction) convert(ctx context.Context, obj map[string]any) error {
 	here, err := viewOf(obj)
 	if err != nil {
 		return err
@@ -65,7 +68,7 @@ func (d direction) convert(obj map[string]any) error {
 	if err := d.forth(there); err != nil {
 		return err
 	}
-	if err := d.restore(there, kept); err != nil {
+	if err := d.restore(ctx, there, kept); err != nil {
 		return err
 	}
 	again := there.clone()
@@ -89,8 +92,9 @@ func (d direction) reverse(v view) error {
 	return d.back(v)
 }
 
-// restore applies what was kept, as far as the view then still means the same in the version that it comes from.
-func (d direction) restore(there view, kept map[string]any) error {
+// restore applies what was kept, as far as the view then still means the same in the version that it comes from. As a rule all of it does; where an edit came
+// between, each of the first MaxLeaves fields is looked at alone.
+func (d direction) restore(ctx context.Context, there view, kept map[string]any) error {
 	if len(kept) == 0 {
 		return nil
 	}
@@ -102,12 +106,35 @@ func (d direction) restore(there view, kept map[string]any) error {
 		merge(there, kept)
 		return nil
 	}
-	for _, leaf := range leaves(kept) {
-		if d.fits(there, leaf, want) {
-			merge(there, leaf)
-		}
+	fitting, err := d.fitting(ctx, there, kept)
+	if err != nil {
+		return err
+	}
+	if d.fits(there, fitting, want) {
+		merge(there, fitting)
 	}
 	return nil
+}
+
+// fitting is that part of a patch which means nothing in the version that a view comes from. It is looked for in a small view, of what the translations read
+// and the patch changes, so that the work does not grow with the object for every field.
+func (d direction) fitting(ctx context.Context, there view, kept map[string]any) (map[string]any, error) {
+	small := there.part(d.reads, kept)
+	want := small.clone()
+	fitting := map[string]any{}
+	if err := d.reverse(want); err != nil {
+		return fitting, nil
+	}
+	for _, leaf := range leaves(kept, MaxLeaves) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if d.fits(small, leaf, want) {
+			merge(small, leaf)
+			add(fitting, leaf)
+		}
+	}
+	return fitting, nil
 }
 
 func (d direction) fits(there view, kept map[string]any, want view) bool {

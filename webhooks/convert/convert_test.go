@@ -51,17 +51,28 @@ func TestStrategies(t *testing.T) {
 			  inPlaceUpdateStrategy: {gracePeriodSeconds: 3}}}}`,
 		},
 		"on delete keeps the settings that rest": {
-			alpha: `spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {type: OnDelete, partition: 3}}`,
-			beta:  `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: OnDelete, rollingUpdate: {partition: 3}}}`,
+			alpha: `spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {type: OnDelete, partition: 3, maxUnavailable: 20%, maxSurge: 0}}`,
+			beta:  `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: OnDelete, rollingUpdate: {partition: 3, maxUnavailable: 20%, maxSurge: 0, podUpdatePolicy: ReCreate}}}`,
 		},
-		"on delete": {
-			alpha: `spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {type: OnDelete}}`,
+		"on delete, whose defaults v1alpha1 shows and v1beta1 does not have": {
+			alpha: `spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {type: OnDelete, partition: 0, maxUnavailable: 20%, maxSurge: 0}}`,
 			beta:  `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: OnDelete}}`,
 		},
 		"on delete with the policy that rests": {
 			alpha: `{metadata: {annotations: {apps.kruise.io/v1beta1-fields: '{"spec":{"updateStrategy":{"rollingUpdate":{"podUpdatePolicy":"InPlaceOnly"}}}}'}},
 			  spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {type: OnDelete, partition: 3}}}`,
 			beta: `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: OnDelete, rollingUpdate: {partition: 3, podUpdatePolicy: InPlaceOnly}}}`,
+		},
+		"on delete with the defaults written out in v1beta1": {
+			alpha: `{metadata: {annotations: {apps.kruise.io/v1beta1-fields: '{"spec":{"updateStrategy":{"rollingUpdate":{"maxSurge":0,"maxUnavailable":"20%","partition":0,"podUpdatePolicy":"ReCreate"}}}}'}},
+			  spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {type: OnDelete, partition: 0, maxUnavailable: 20%, maxSurge: 0}}}`,
+			beta: `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: OnDelete, rollingUpdate: {partition: 0, maxUnavailable: 20%, maxSurge: 0, podUpdatePolicy: ReCreate}}}`,
+		},
+		"on delete with pre-download": {
+			alpha: `{metadata: {annotations: {apps.kruise.io/image-predownload-parallelism: "3"}},
+			  spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {type: OnDelete, partition: 0, maxUnavailable: 20%, maxSurge: 0}}}`,
+			beta: `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: OnDelete, rollingUpdate: {partition: 0, maxUnavailable: 20%, maxSurge: 0, podUpdatePolicy: ReCreate,
+			  inPlaceUpdateStrategy: {imagePreDownloadParallelism: 3}}}}`,
 		},
 	}
 	for name, tc := range tests {
@@ -172,7 +183,7 @@ func TestCloneSetRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			obj := parse(t, tc.obj, tc.from)
 			before := bytes(t, obj)
-			require.ErrorContains(t, convert.CloneSet(obj, tc.to), tc.wantErr)
+			require.ErrorContains(t, convert.CloneSet(t.Context(), obj, tc.to), tc.wantErr)
 			assert.Equal(t, before, bytes(t, obj), "the object is as it was")
 		})
 	}
@@ -197,7 +208,7 @@ func converted(t *testing.T, obj map[string]any, version string) map[string]any 
 	t.Helper()
 	result := map[string]any{}
 	require.NoError(t, utiljson.Unmarshal([]byte(bytes(t, obj)), &result))
-	require.NoError(t, convert.CloneSet(result, version))
+	require.NoError(t, convert.CloneSet(t.Context(), result, version))
 	return result
 }
 

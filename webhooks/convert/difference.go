@@ -5,12 +5,37 @@ package convert
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 )
+
+const (
+	// MaxBytes is how long an annotation of ours may be. All that the versions cannot say of a set is some hundred bytes.
+	MaxBytes = 16 << 10
+	// MaxLeaves is how many fields one may keep; a list is one field.
+	MaxLeaves = 256
+)
+
+// CheckSize says why the text of an annotation of ours is too large to be taken, and nil when it is not. What was stored all the same is still read: as a whole
+// where all of it fits, else its first MaxLeaves fields.
+func CheckSize(text string) error {
+	if len(text) > MaxBytes {
+		return fmt.Errorf("it has %d bytes, more than %d", len(text), MaxBytes)
+	}
+	kept := map[string]any{}
+	if err := utiljson.Unmarshal([]byte(text), &kept); err != nil {
+		// NOTE: what cannot be read says nothing, and is no work.
+		return nil
+	}
+	if len(leaves(kept, MaxLeaves+1)) > MaxLeaves {
+		return fmt.Errorf("it keeps more than %d fields", MaxLeaves)
+	}
+	return nil
+}
 
 // take removes an annotation of ours and returns what it says. One that cannot be read says nothing.
 func (v view) take(annotation string) map[string]any {
@@ -90,18 +115,49 @@ func merge(to, patch map[string]any) {
 	}
 }
 
-// leaves takes a merge patch apart into patches that each change one field, in a fixed order.
-func leaves(patch map[string]any) []map[string]any {
-	var all []map[string]any
-	for _, key := range slices.Sorted(maps.Keys(patch)) {
-		deeper, ok := patch[key].(map[string]any)
-		if !ok || len(deeper) == 0 {
-			all = append(all, map[string]any{key: patch[key]})
+// add puts a patch that changes one field to others, of other fields.
+func add(to, leaf map[string]any) {
+	for key, value := range leaf {
+		deeper, isMap := value.(map[string]any)
+		target, hasMap := to[key].(map[string]any)
+		if isMap && hasMap {
+			add(target, deeper)
 			continue
 		}
-		for _, leaf := range leaves(deeper) {
-			all = append(all, map[string]any{key: leaf})
+		to[key] = value
+	}
+}
+
+// maxDepth is how deep leaves looks for fields. Ours are at most five deep; what is deeper is one field with all that is in it.
+const maxDepth = 16
+
+// leaves takes a merge patch apart into patches that each change one field, in a fixed order; the first most of them. A list is one field.
+func leaves(patch map[string]any, most int) []map[string]any {
+	var all []map[string]any
+	var walk func(path []string, m map[string]any)
+	walk = func(path []string, m map[string]any) {
+		for _, key := range slices.Sorted(maps.Keys(m)) {
+			if len(all) == most {
+				return
+			}
+			here := append(path, key)
+			deeper, isMap := m[key].(map[string]any)
+			if isMap && len(deeper) > 0 && len(here) < maxDepth {
+				walk(here, deeper)
+				continue
+			}
+			all = append(all, nested(here, m[key]))
 		}
 	}
+	walk(nil, patch)
 	return all
+}
+
+// nested is the patch that sets the field at a path.
+func nested(path []string, value any) map[string]any {
+	patch := map[string]any{path[len(path)-1]: value}
+	for _, key := range slices.Backward(path[:len(path)-1]) {
+		patch = map[string]any{key: patch}
+	}
+	return patch
 }

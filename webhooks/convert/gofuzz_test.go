@@ -40,10 +40,10 @@ func FuzzConversion(f *testing.F) {
 		}
 		obj["apiVersion"], obj["kind"] = from, "CloneSet"
 		before := bytes(t, obj)
-		if err := convert.CloneSet(obj, to); err != nil {
+		if err := convert.CloneSet(t.Context(), obj, to); err != nil {
 			require.Equal(t, before, bytes(t, obj), "an object that is refused is as it was")
 			return
 		}
-		require.NoError(t, convert.CloneSet(obj, from), "what was converted can be converted back")
+		require.NoError(t, convert.CloneSet(t.Context(), obj, from), "what was converted can be converted back")
 	})
 }

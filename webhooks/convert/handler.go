@@ -4,11 +4,13 @@
 package convert
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,8 +19,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// maxReview is the most bytes that a review may have. The API server sends all objects of a list in one review.
-const maxReview = 256 << 20
+const (
+	// maxReview is the most bytes that a review may have: thousands of sets in one list, and yet an eighth of the memory that the program may have.
+	maxReview = 64 << 20
+	// answerIn is when nobody waits for an answer any more: the API server gives up then.
+	answerIn = 30 * time.Second
+)
 
 // Handler answers ConversionReviews of apiextensions.k8s.io/v1. What is no such review gets a 4xx with one line that says why;
 // a review with an object that cannot be converted gets a response that says Failure, and which object and field it is.
@@ -32,20 +38,30 @@ func serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a ConversionReview must be sent by POST", http.StatusMethodNotAllowed)
 		return
 	}
+	if r.ContentLength > maxReview {
+		refuseSize(w)
+		return
+	}
 	review := &apiextensionsv1.ConversionReview{}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxReview)).Decode(review); err != nil {
-		status := http.StatusBadRequest
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-			status = http.StatusRequestEntityTooLarge
+			refuseSize(w)
+			return
 		}
-		http.Error(w, fmt.Sprintf("reading the ConversionReview: %v", err), status)
+		http.Error(w, fmt.Sprintf("reading the ConversionReview: %v", err), http.StatusBadRequest)
 		return
 	}
 	if err := check(review); err != nil {
 		http.Error(w, fmt.Sprintf("reading the ConversionReview: %v", err), http.StatusBadRequest)
 		return
 	}
-	response := answer(review.Request)
+	ctx, cancel := context.WithTimeout(r.Context(), answerIn)
+	defer cancel()
+	response := answer(ctx, review.Request)
+	if err := ctx.Err(); err != nil {
+		http.Error(w, fmt.Sprintf("giving up the conversion, as nobody waits for it any more: %v", err), http.StatusServiceUnavailable)
+		return
+	}
 	if response.Result.Status == metav1.StatusFailure {
 		ctrl.LoggerFrom(r.Context()).Info("Refused a conversion", "uid", response.UID, "reason", response.Result.Message)
 	}
@@ -54,6 +70,11 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	if err := json.NewEncoder(w).Encode(body); err != nil {
 		ctrl.LoggerFrom(r.Context()).V(1).Info("Could not answer a ConversionReview", "error", err.Error())
 	}
+}
+
+func refuseSize(w http.ResponseWriter) {
+	text := fmt.Sprintf("reading the ConversionReview: it has more than %d bytes: list fewer objects at once, by the parameter limit", maxReview)
+	http.Error(w, text, http.StatusRequestEntityTooLarge)
 }
 
 func check(review *apiextensionsv1.ConversionReview) error {
@@ -70,14 +91,15 @@ func check(review *apiextensionsv1.ConversionReview) error {
 	return nil
 }
 
-func answer(request *apiextensionsv1.ConversionRequest) *apiextensionsv1.ConversionResponse {
+// answer converts all objects, or as many as it can before ctx ends; then its answer is not to be sent.
+func answer(ctx context.Context, request *apiextensionsv1.ConversionRequest) *apiextensionsv1.ConversionResponse {
 	response := &apiextensionsv1.ConversionResponse{
 		UID:              request.UID,
 		ConvertedObjects: make([]runtime.RawExtension, 0, len(request.Objects)),
 		Result:           metav1.Status{Status: metav1.StatusSuccess},
 	}
 	for i, raw := range request.Objects {
-		converted, err := convertRaw(raw.Raw, request.DesiredAPIVersion)
+		converted, err := convertRaw(ctx, raw.Raw, request.DesiredAPIVersion)
 		if err != nil {
 			response.ConvertedObjects = nil
 			response.Result = metav1.Status{
@@ -91,22 +113,25 @@ func answer(request *apiextensionsv1.ConversionRequest) *apiextensionsv1.Convers
 }
 
 // convertRaw converts the JSON of one object. Equal objects give equal bytes: keys are sorted.
-func convertRaw(raw []byte, toVersion string) ([]byte, error) {
+func convertRaw(ctx context.Context, raw []byte, toVersion string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	obj := map[string]any{}
 	if err := utiljson.Unmarshal(raw, &obj); err != nil {
 		return nil, fmt.Errorf("parsing: %w", err)
 	}
-	if err := dispatch(obj, toVersion); err != nil {
+	if err := dispatch(ctx, obj, toVersion); err != nil {
 		return nil, fmt.Errorf("%s: %w", nameOf(obj), err)
 	}
 	return json.Marshal(obj)
 }
 
-func dispatch(obj map[string]any, toVersion string) error {
+func dispatch(ctx context.Context, obj map[string]any, toVersion string) error {
 	kind, _ := obj["kind"].(string)
 	switch kind {
 	case "CloneSet":
-		return CloneSet(obj, toVersion)
+		return CloneSet(ctx, obj, toVersion)
 	default:
 		return fmt.Errorf("converting: there is no conversion of kind %q", kind)
 	}

@@ -20,7 +20,7 @@ import (
 const review = `{"apiVersion":"apiextensions.k8s.io/v1","kind":"ConversionReview","request":{"uid":"u","desiredAPIVersion":"apps.kruise.io/v1beta1","objects":[OBJECTS]}}`
 
 func TestHandlerConverts(t *testing.T) {
-	objects := `{"apiVersion":"apps.kruise.io/v1alpha1","kind":"CloneSet","metadata":{"name":"a","namespace":"n"},"spec":{"updateStrategy":{"type":"OnDelete"}}},
+	objects := `{"apiVersion":"apps.kruise.io/v1alpha1","kind":"CloneSet","metadata":{"name":"a","namespace":"n"},"spec":{"updateStrategy":{"type":"OnDelete","partition":0,"maxUnavailable":"20%","maxSurge":0}}},
 	  {"apiVersion":"apps.kruise.io/v1beta1","kind":"CloneSet","metadata":{"name":"b","namespace":"n"},"spec":{"template":{"z":1,"a":[2.5]}}}`
 	first := post(t, strings.ReplaceAll(review, "OBJECTS", objects))
 	require.Equal(t, http.StatusOK, first.Code)

@@ -6,8 +6,6 @@ package convert
 import (
 	"fmt"
 	"maps"
-
-	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // view is the part of an object in which versions differ: metadata.labels, metadata.annotations, and spec without templates.
@@ -25,7 +23,7 @@ func viewOf(obj map[string]any) (view, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading metadata: %w", err)
 		}
-		v[field] = runtime.DeepCopyJSON(m)
+		v[field] = cloneMaps(m)
 	}
 	spec, err := object(obj, "spec")
 	if err != nil {
@@ -35,9 +33,21 @@ func viewOf(obj map[string]any) (view, error) {
 	for _, field := range opaqueFields() {
 		delete(small, field)
 	}
-	v["spec"] = runtime.DeepCopyJSON(small)
+	v["spec"] = cloneMaps(small)
 	dropNulls(v)
 	return v, nil
+}
+
+// cloneMaps copies the maps of a tree. Lists are shared: no translation reaches into one, and two that are the same are equal at a glance.
+func cloneMaps(m map[string]any) map[string]any {
+	c := make(map[string]any, len(m))
+	for key, value := range m {
+		if deeper, ok := value.(map[string]any); ok {
+			value = cloneMaps(deeper)
+		}
+		c[key] = value
+	}
+	return c
 }
 
 // opaqueFields are the fields of spec that are the same in every version, and too large to copy.
@@ -50,13 +60,49 @@ func (v view) annotations() map[string]any { return v["annotations"].(map[string
 func (v view) spec() map[string]any        { return v["spec"].(map[string]any) }
 
 func (v view) clone() view {
-	return view(runtime.DeepCopyJSON(v))
+	return cloneMaps(v)
 }
 
-// writeTo puts the view into the object that it was made of, and leaves out maps that are empty and were absent.
+// part is a view of the named entries of each field, and of what a patch would change.
+func (v view) part(named map[string][]string, patch map[string]any) view {
+	small := view{}
+	for field := range v {
+		from := v[field].(map[string]any)
+		change, _ := patch[field].(map[string]any)
+		to := touched(from, change)
+		for _, key := range named[field] {
+			if value, ok := from[key]; ok {
+				to[key] = value
+			}
+		}
+		small[field] = to
+	}
+	return small.clone()
+}
+
+// touched is the part of a tree that a merge patch reaches.
+func touched(from, patch map[string]any) map[string]any {
+	to := map[string]any{}
+	for key, change := range patch {
+		value, ok := from[key]
+		if !ok {
+			continue
+		}
+		deeper, isMap := value.(map[string]any)
+		deeperChange, isDeeper := change.(map[string]any)
+		if isMap && isDeeper {
+			value = touched(deeper, deeperChange)
+		}
+		to[key] = value
+	}
+	return to
+}
+
+// writeTo puts the view into the object that it was made of, and leaves out maps that are empty and were absent. Only metadata is always there: the API server
+// takes no object without it, and asks, for server-side apply, about parts of objects that have none.
 func (v view) writeTo(obj map[string]any) {
 	metadata, _ := obj["metadata"].(map[string]any)
-	if metadata == nil && len(v.labels())+len(v.annotations()) > 0 {
+	if metadata == nil {
 		metadata = map[string]any{}
 		obj["metadata"] = metadata
 	}
@@ -66,9 +112,7 @@ func (v view) writeTo(obj map[string]any) {
 			metadata[field] = m
 			continue
 		}
-		if metadata != nil {
-			delete(metadata, field)
-		}
+		delete(metadata, field)
 	}
 	spec, _ := obj["spec"].(map[string]any)
 	if spec == nil && len(v.spec()) == 0 {

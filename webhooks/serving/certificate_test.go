@@ -128,36 +128,51 @@ func TestTrustOverlaps(t *testing.T) {
 
 func TestThePatchHoldsNothingButTheTrust(t *testing.T) {
 	now := time.Now()
-	wanted := trust{signing: fresh(t, now)[caCertKey], now: now}
+	wanted := trust{signing: fresh(t, now)[caCertKey], now: now, host: Host("hooks", "ours")}
 	text := base64.StdEncoding.EncodeToString(bundle(now, wanted.signing))
 
 	crd := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": "x", "labels": map[string]any{"a": "b"}},
 		"spec": map[string]any{"group": "g", "conversion": map[string]any{"strategy": "Webhook", "webhook": map[string]any{"clientConfig": map[string]any{"url": "u"}}}},
 	}}
-	patch, changed := Conversion("x").patch(crd, wanted)
+	patch, changed, err := patchOf(crd, wanted)
+	require.NoError(t, err)
 	assert.True(t, changed)
 	assert.Equal(t, map[string]any{
 		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": "x"},
 		"spec": map[string]any{"conversion": map[string]any{"webhook": map[string]any{"clientConfig": map[string]any{"caBundle": text}}}},
 	}, patch.Object)
 	unstructured.RemoveNestedField(crd.Object, "spec", "conversion")
-	_, changed = Conversion("x").patch(crd, wanted)
+	_, changed, err = patchOf(crd, wanted)
+	require.NoError(t, err)
 	assert.False(t, changed, "a CRD without conversion is left alone")
 
 	hooks := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": map[string]any{"name": "y"},
 		"webhooks": []any{
 			map[string]any{"name": "one", "failurePolicy": "Ignore", "clientConfig": map[string]any{"caBundle": text}},
-			map[string]any{"name": "two", "clientConfig": map[string]any{}},
+			map[string]any{"name": "two", "clientConfig": map[string]any{"service": map[string]any{"name": "hooks", "namespace": "ours"}}},
+			map[string]any{"name": "of-others", "clientConfig": map[string]any{"service": map[string]any{"name": "hooks", "namespace": "theirs"}}},
 		},
 	}}
-	patch, changed = ValidatingWebhooks("y").patch(hooks, wanted)
+	patch, changed, err = patchOf(hooks, wanted)
+	require.NoError(t, err)
 	assert.True(t, changed)
 	assert.Equal(t, []any{
 		map[string]any{"name": "one", "clientConfig": map[string]any{"caBundle": text}},
 		map[string]any{"name": "two", "clientConfig": map[string]any{"caBundle": text}},
 	}, patch.Object["webhooks"])
+}
+
+func TestAConversionThatCallsSomebodyElseIsNamed(t *testing.T) {
+	crd := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": "x"},
+		"spec": map[string]any{"conversion": map[string]any{"webhook": map[string]any{
+			"clientConfig": map[string]any{"service": map[string]any{"name": "hooks", "namespace": "old"}},
+		}}},
+	}}
+	_, _, err := patchOf(crd, trust{now: time.Now(), host: Host("hooks", "new")})
+	require.EqualError(t, err, "the conversion of x calls hooks.old.svc, which is not this program: it is hooks.new.svc")
 }
 
 func TestWhenWePublished(t *testing.T) {

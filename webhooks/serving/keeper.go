@@ -15,7 +15,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
@@ -78,7 +77,7 @@ func (k *Keeper) NeedLeaderElection() bool { return false }
 // checkEvery is how often certificates are looked at without an event: time alone makes them old.
 const checkEvery = 10 * time.Minute
 
-// Start watches the Secret and the targets, each by its name, and keeps them right until the context ends.
+// Start watches the Secret and the targets, and keeps them right until the context ends.
 func (k *Keeper) Start(ctx context.Context) error {
 	watched := append([]Target{{Resource: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, Name: k.name}}, k.targets...)
 	for _, t := range watched {
@@ -112,10 +111,7 @@ func (k *Keeper) watch(ctx context.Context, t Target) error {
 	if t.Resource.Resource == "secrets" {
 		namespace = k.namespace
 	}
-	byName := func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", t.Name).String()
-	}
-	informer := dynamicinformer.NewFilteredDynamicInformer(k.dynamic, t.Resource, namespace, checkEvery, cache.Indexers{}, byName).Informer()
+	informer := dynamicinformer.NewFilteredDynamicInformer(k.dynamic, t.Resource, namespace, checkEvery, cache.Indexers{}, t.options).Informer()
 	add := func() { k.queue.Add(struct{}{}) }
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(any) { add() }, UpdateFunc: func(any, any) { add() }, DeleteFunc: func(any) { add() },
@@ -137,7 +133,7 @@ func (k *Keeper) keep(ctx context.Context) error {
 		return err
 	}
 	now := k.serving.Load()
-	wanted := trust{signing: c[caCertKey], now: time.Now()}
+	wanted := trust{signing: c[caCertKey], now: time.Now(), host: k.dnsName}
 	if now != nil {
 		wanted.serving = now.ca
 	}

@@ -7,12 +7,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -21,17 +22,25 @@ import (
 // FieldManager owns caBundle, and nothing else.
 const FieldManager = "keelson-webhook-ca"
 
-// Target is an object whose caBundle says which authority the API server trusts: a webhook configuration, or a CRD with conversion.
+// Label marks the webhook configurations that are told which authority to trust, by the value LabelValue. Names are not known here: whoever installs
+// Keelson may change them.
+const (
+	Label      = "apps.kruise.io/ca-bundle"
+	LabelValue = "webhooks"
+)
+
+// Target is what holds a caBundle, which says which authority the API server trusts: one CRD with conversion, or all webhook configurations with Label.
 type Target struct {
 	Resource schema.GroupVersionResource
-	Name     string
+	// Name is that of the one object; empty means all that have Label.
+	Name string
 }
 
-// ValidatingWebhooks is the target for a ValidatingWebhookConfiguration.
-func ValidatingWebhooks(name string) Target {
+// ValidatingWebhooks is the target for all ValidatingWebhookConfigurations with Label.
+func ValidatingWebhooks() Target {
 	return Target{Resource: schema.GroupVersionResource{
 		Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations",
-	}, Name: name}
+	}}
 }
 
 // Conversion is the target for a CustomResourceDefinition.
@@ -41,6 +50,15 @@ func Conversion(name string) Target {
 	}, Name: name}
 }
 
+// options select the objects of the target in a list or watch.
+func (t Target) options(o *metav1.ListOptions) {
+	if t.Name == "" {
+		o.LabelSelector = Label + "=" + LabelValue
+		return
+	}
+	o.FieldSelector = fields.OneTermEqualSelector("metadata.name", t.Name).String()
+}
+
 // overlap is how long an authority stays trusted after another took its place: every replica has followed by then.
 const overlap = time.Hour
 
@@ -48,46 +66,59 @@ const overlap = time.Hour
 type trust struct {
 	signing, serving []byte
 	now              time.Time
+	// host is the DNS name that the API server calls this replica by. What calls another is left alone.
+	host string
 }
 
 // publish makes the API server trust the authorities. An object that is not there is left alone: it will be published to when it appears.
 func (t Target) publish(ctx context.Context, client dynamic.Interface, wanted trust) error {
-	object, err := client.Resource(t.Resource).Get(ctx, t.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
+	var o metav1.ListOptions
+	t.options(&o)
+	list, err := client.Resource(t.Resource).List(ctx, o)
 	if err != nil {
 		return fmt.Errorf("reading %s %s: %w", t.Resource.Resource, t.Name, err)
 	}
-	patch, changed := t.patch(object, wanted)
-	if !changed {
-		return nil
+	var failures []error
+	for i := range list.Items {
+		failures = append(failures, t.publishTo(ctx, client, &list.Items[i], wanted))
+	}
+	return errors.Join(failures...)
+}
+
+func (t Target) publishTo(ctx context.Context, client dynamic.Interface, object *unstructured.Unstructured, wanted trust) error {
+	patch, changed, err := patchOf(object, wanted)
+	if err != nil || !changed {
+		return err
 	}
 	// Another replica may publish at the same time: what it adds must not be lost.
 	patch.SetResourceVersion(object.GetResourceVersion())
-	_, err = client.Resource(t.Resource).Apply(ctx, t.Name, patch, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	_, err = client.Resource(t.Resource).Apply(ctx, object.GetName(), patch, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 	if err != nil {
-		return fmt.Errorf("publishing the authority in %s %s: %w", t.Resource.Resource, t.Name, err)
+		return fmt.Errorf("publishing the authority in %s %s: %w", t.Resource.Resource, object.GetName(), err)
 	}
-	log.FromContext(ctx).Info("Published the authority", "resource", t.Resource.Resource, "name", t.Name)
+	log.FromContext(ctx).Info("Published the authority", "resource", t.Resource.Resource, "name", object.GetName())
 	return nil
 }
 
-// patch is the configuration that owns caBundle alone; it says whether anything changes.
-func (t Target) patch(object *unstructured.Unstructured, wanted trust) (*unstructured.Unstructured, bool) {
+// patchOf is the configuration that owns caBundle alone; it says whether anything changes. It fails on a CRD whose conversion calls somebody else: nobody
+// could read the older version of its objects, which the names of an installation that do not fit together lead to.
+func patchOf(object *unstructured.Unstructured, wanted trust) (*unstructured.Unstructured, bool, error) {
 	patch := &unstructured.Unstructured{Object: map[string]any{}}
 	patch.SetAPIVersion(object.GetAPIVersion())
 	patch.SetKind(object.GetKind())
-	patch.SetName(t.Name)
+	patch.SetName(object.GetName())
 	published := publishedAt(object)
 	if object.GetKind() == "CustomResourceDefinition" {
 		clientConfig, found, _ := unstructured.NestedMap(object.Object, "spec", "conversion", "webhook", "clientConfig")
 		if !found {
-			return patch, false
+			return patch, false, nil
+		}
+		if host := hostOf(clientConfig); host != "" && host != wanted.host {
+			return nil, false, fmt.Errorf("the conversion of %s calls %s, which is not this program: it is %s", object.GetName(), host, wanted.host)
 		}
 		text, changed := wanted.caBundle(clientConfig, published)
 		patch.Object["spec"] = map[string]any{"conversion": map[string]any{"webhook": map[string]any{"clientConfig": map[string]any{"caBundle": text}}}}
-		return patch, changed
+		return patch, changed, nil
 	}
 	hooks, _, _ := unstructured.NestedSlice(object.Object, "webhooks")
 	changed := false
@@ -98,13 +129,29 @@ func (t Target) patch(object *unstructured.Unstructured, wanted trust) (*unstruc
 		if !isMap || !isConfig {
 			continue
 		}
+		if host := hostOf(clientConfig); host != "" && host != wanted.host {
+			continue
+		}
 		text, changes := wanted.caBundle(clientConfig, published)
 		changed = changed || changes
 		entries = append(entries, map[string]any{"name": hook["name"], "clientConfig": map[string]any{"caBundle": text}})
 	}
 	patch.Object["webhooks"] = entries
-	return patch, changed
+	return patch, changed, nil
 }
+
+// hostOf is the DNS name of the Service that a client configuration calls; empty when it calls a URL, as it does where the programs run outside the cluster.
+func hostOf(clientConfig map[string]any) string {
+	name, found, _ := unstructured.NestedString(clientConfig, "service", "name")
+	namespace, _, _ := unstructured.NestedString(clientConfig, "service", "namespace")
+	if !found {
+		return ""
+	}
+	return Host(name, namespace)
+}
+
+// Host is the DNS name by which the API server calls a Service.
+func Host(service, namespace string) string { return service + "." + namespace + ".svc" }
 
 // publishedAt is when we last changed the object, or zero.
 func publishedAt(object *unstructured.Unstructured) time.Time {

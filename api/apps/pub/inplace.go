@@ -119,6 +119,9 @@ type RuntimeContainerMeta struct {
 	RestartCount int32 `json:"restartCount"`
 	// Hashes identify the specification from which the container was started.
 	Hashes RuntimeContainerHashes `json:"hashes"`
+	// PreStopHookStarted says that the node agent stops the container to start it again, and has started its preStop hook: it starts it no second
+	// time, whatever happens to the agent. This field is ours alone.
+	PreStopHookStarted bool `json:"preStopHookStarted,omitempty"`
 }
 
 // RuntimeContainerHashes identify the specification from which a container was started.

@@ -70,6 +70,7 @@ type CloneSetSpec struct {
 	ScaleStrategy CloneSetScaleStrategy `json:"scaleStrategy,omitempty"`
 	// UpdateStrategy says how Pods are updated.
 	// +optional
+	// +kubebuilder:default={}
 	UpdateStrategy CloneSetUpdateStrategy `json:"updateStrategy,omitempty"`
 	// RevisionHistoryLimit is how many unused revisions are kept; nil is 10.
 	// +optional
@@ -91,7 +92,8 @@ type CloneSetSpec struct {
 
 // CloneSetScaleStrategy says how Pods are added and removed.
 type CloneSetScaleStrategy struct {
-	// PodsToDelete names Pods to delete; names that are gone are removed from the list.
+	// PodsToDelete names Pods to delete: instead of others when there are too many, else to be replaced. The list is yours, and is not trimmed: a name whose Pod is
+	// gone means nothing, no new Pod gets it, and it may be taken out at any time.
 	// +optional
 	// +listType=set
 	PodsToDelete []string `json:"podsToDelete,omitempty"`
@@ -114,12 +116,14 @@ type CloneSetUpdateStrategy struct {
 	// Type is ReCreate (the default), InPlaceIfPossible, InPlaceOnly or OnDelete.
 	// +optional
 	// +kubebuilder:validation:Enum=ReCreate;InPlaceIfPossible;InPlaceOnly;OnDelete;""
+	// +kubebuilder:default=ReCreate
 	Type CloneSetUpdateStrategyType `json:"type,omitempty"`
 	// Partition is how many Pods, or what part of them (rounded up), stay at the old revision; nil is 0.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}(\\\\.[0-9]{1,4})?%$')",message="partition must be a number of Pods, 0 or more, or a percentage with its sign: write 5 or 25%"
+	// +kubebuilder:default=0
 	Partition *intstr.IntOrString `json:"partition,omitempty"`
 	// MaxUnavailable is how many Pods, or what part of them, may be unavailable; nil is 20%. A part is rounded up, or down
 	// when maxSurge is set.
@@ -127,12 +131,14 @@ type CloneSetUpdateStrategy struct {
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}%$')",message="maxUnavailable must be a number of Pods, 0 or more, or a percentage with its sign: write 5 or 25%"
+	// +kubebuilder:default="20%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 	// MaxSurge is how many Pods, or what part of them (rounded up), may exist beyond replicas; nil is 0.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}%$')",message="maxSurge must be a number of Pods, 0 or more, or a percentage with its sign: write 5 or 25%"
+	// +kubebuilder:default=0
 	MaxSurge *intstr.IntOrString `json:"maxSurge,omitempty"`
 	// Paused stops updates; scaling goes on.
 	// +optional
@@ -150,24 +156,31 @@ type CloneSetUpdateStrategy struct {
 
 // CloneSetStatus is what was last seen of a CloneSet.
 type CloneSetStatus struct {
-	// ObservedGeneration is the generation that this status speaks of.
+	// ObservedGeneration is the generation that this status speaks of; -1 before anything was seen.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration"`
 	// Replicas is the number of active Pods.
+	// +kubebuilder:default=0
 	Replicas int32 `json:"replicas"`
 	// ReadyReplicas is the number of ready Pods.
+	// +kubebuilder:default=0
 	ReadyReplicas int32 `json:"readyReplicas"`
 	// AvailableReplicas is the number of Pods that are ready for minReadySeconds.
+	// +kubebuilder:default=0
 	AvailableReplicas int32 `json:"availableReplicas"`
 	// UpdatedReplicas is the number of Pods at the update revision.
+	// +kubebuilder:default=0
 	UpdatedReplicas int32 `json:"updatedReplicas"`
 	// UpdatedReadyReplicas is the number of ready Pods at the update revision.
+	// +kubebuilder:default=0
 	UpdatedReadyReplicas int32 `json:"updatedReadyReplicas"`
 	// UpdatedAvailableReplicas is the number of available Pods at the update revision.
 	// +optional
+	// +kubebuilder:default=0
 	UpdatedAvailableReplicas int32 `json:"updatedAvailableReplicas"`
 	// ExpectedUpdatedReplicas is the number of Pods that the partition lets be updated.
 	// +optional
+	// +kubebuilder:default=0
 	ExpectedUpdatedReplicas int32 `json:"expectedUpdatedReplicas"`
 	// UpdateRevision is the name of the revision of the current template.
 	// +optional
@@ -175,8 +188,9 @@ type CloneSetStatus struct {
 	// CurrentRevision is the name of the revision that all Pods last had.
 	// +optional
 	CurrentRevision string `json:"currentRevision,omitempty"`
-	// CollisionCount is mixed into revision names when two templates have the same hash.
+	// CollisionCount is mixed into revision names when two templates have the same hash; 0 and nil leave them as they are.
 	// +optional
+	// +kubebuilder:default=0
 	CollisionCount *int32 `json:"collisionCount,omitempty"`
 	// Conditions are what can be said of this CloneSet.
 	// +optional
@@ -268,8 +282,9 @@ type CloneSet struct {
 	// Spec is what the user wants.
 	// +required
 	Spec CloneSetSpec `json:"spec"`
-	// Status is what was last seen.
+	// Status is what was last seen. Until something was, the default says so to whoever waits for the set.
 	// +optional
+	// +kubebuilder:default={observedGeneration:-1, replicas: 0, readyReplicas: 0, availableReplicas: 0, updatedReplicas: 0, updatedReadyReplicas: 0, updatedAvailableReplicas: 0, expectedUpdatedReplicas: 0, collisionCount: 0}
 	Status CloneSetStatus `json:"status,omitempty"`
 }
 

@@ -284,13 +284,16 @@ func (h *Hands) reference(object plan.Object) *corev1.ObjectReference {
 	}
 }
 
-// shortened keeps a message within what an event may hold.
-func shortened(message string) string {
-	const limit = 1000
-	if len(message) <= limit {
-		return message
+// noteLimit is how many bytes the API takes as the note of an event.
+const noteLimit = 1024
+
+// shortened keeps a message, with what is written after it, within what an event may hold.
+func shortened(message, suffix string) string {
+	const cut = "..."
+	if len(message)+len(suffix) <= noteLimit {
+		return message + suffix
 	}
-	return strings.ToValidUTF8(message[:limit], "") + "..."
+	return strings.ToValidUTF8(message[:noteLimit-len(cut)-len(suffix)], "") + cut + suffix
 }
 
 func (h *Hands) perform(ctx context.Context, owner Owner, a plan.Action) error {

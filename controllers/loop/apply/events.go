@@ -71,10 +71,11 @@ func (t *Teller) tell(owner, written *corev1.ObjectReference, e plan.Event) {
 	if !now {
 		return
 	}
-	message := shortened(e.Message)
+	suffix := ""
 	if skipped > 0 {
-		message += fmt.Sprintf(" (and %d like this before it)", skipped)
+		suffix = fmt.Sprintf(" (and %d like this before it)", skipped)
 	}
+	message := shortened(e.Message, suffix)
 	if written == nil {
 		t.recorder.Eventf(owner, nil, e.Type, e.Reason, e.Reason, "%s", message)
 		return

@@ -5,6 +5,7 @@ package apply
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,4 +61,23 @@ func TestEventsOfManyWorkloadsKeepAPaceTogether(t *testing.T) {
 		}
 	}
 	assert.Len(t, recorder.Events, 500+80, "the first of each is told, and with them the first hundred")
+}
+
+func TestAnEventIsNeverLongerThanTheAPITakes(t *testing.T) {
+	recorder := events.NewFakeRecorder(100)
+	now := clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0))
+	teller := NewTeller(recorder, now)
+	web := &corev1.ObjectReference{Name: "web", UID: "1"}
+	refused := plan.Event{Type: corev1.EventTypeWarning, Reason: "FailedCreate", Message: strings.Repeat("no ", 2000)}
+	for range 14 {
+		teller.tell(web, web, refused)
+	}
+	now.SetTime(now.Now().Add(eventEvery))
+	teller.tell(web, web, refused)
+	last := ""
+	for len(recorder.Events) > 0 {
+		last = strings.TrimPrefix(<-recorder.Events, "Warning FailedCreate ")
+		assert.LessOrEqual(t, len(last), 1024)
+	}
+	assert.Contains(t, last, " (and 4 like this before it)")
 }

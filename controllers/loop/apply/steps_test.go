@@ -58,8 +58,14 @@ func TestLocked(t *testing.T) {
 }
 
 func TestShortened(t *testing.T) {
-	assert.Equal(t, "short", shortened("short"))
-	long := shortened(strings.Repeat("€", 600))
-	assert.True(t, utf8.ValidString(long), "no character is cut in two")
-	assert.LessOrEqual(t, len(long), 1024)
+	assert.Equal(t, "short", shortened("short", ""))
+	assert.Equal(t, "short (and 3 more)", shortened("short", " (and 3 more)"))
+	for length := 330; length <= 350; length++ {
+		for _, suffix := range []string{"", " (and 2147483647 like this before it)"} {
+			long := shortened(strings.Repeat("€", length), suffix)
+			assert.True(t, utf8.ValidString(long), "no character is cut in two")
+			assert.LessOrEqual(t, len(long), 1024, "the API refuses an event whose note is longer")
+			assert.True(t, strings.HasSuffix(long, suffix), "what follows is not cut")
+		}
+	}
 }

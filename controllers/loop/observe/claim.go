@@ -24,10 +24,12 @@ type Owner struct {
 	Object   client.Object
 	Kind     schema.GroupVersionKind
 	Selector labels.Selector
+	// MayAdopt reports whether an orphan that the selector matches was the owner's before, or that of one of its name; nil adopts none.
+	MayAdopt func(orphan client.Object) bool
 }
 
 // claims decides for each child whether it belongs to the owner, and writes what has to change for that: a child that no longer matches the
-// selector is released, an orphan that matches is adopted.
+// selector is released, an orphan that matches and was the owner's before is adopted.
 type claims struct {
 	*Reader
 	owner Owner
@@ -50,6 +52,8 @@ func (c *claims) claim(ctx context.Context, child client.Object) (client.Object,
 		_, err := c.release(ctx, child)
 		return nil, ignoreOvertaken(err)
 	case !matches || child.GetDeletionTimestamp() != nil || c.owner.Object.GetDeletionTimestamp() != nil:
+		return nil, nil
+	case c.owner.MayAdopt == nil || !c.owner.MayAdopt(child):
 		return nil, nil
 	}
 	if err := c.askLive(ctx); err != nil {

@@ -6,6 +6,8 @@ package observe
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,6 +38,49 @@ func (r *Reader) VolumeClaims(ctx context.Context, owner Owner, source Source) (
 		}
 	}
 	return mine, nil
+}
+
+// ClaimUserIndex is the name of the index of Pods by the PersistentVolumeClaims that their volumes name.
+const ClaimUserIndex = "keelson.claim-users"
+
+// IndexClaimUsers computes the keys of ClaimUserIndex.
+func IndexClaimUsers(object any) ([]string, error) {
+	pod, isPod := object.(*corev1.Pod)
+	if !isPod {
+		return nil, fmt.Errorf("indexing the volumes of a %T: it is no Pod", object)
+	}
+	var keys []string
+	for i := range pod.Spec.Volumes {
+		if claim := pod.Spec.Volumes[i].PersistentVolumeClaim; claim != nil {
+			keys = append(keys, types.NamespacedName{Namespace: pod.Namespace, Name: claim.ClaimName}.String())
+		}
+	}
+	return keys, nil
+}
+
+// Borrowers returns the Pods in the cache that use one of these claims and that the owner does not control, by the name of the claim, each list sorted by name.
+func (r *Reader) Borrowers(owner Owner, all []*corev1.PersistentVolumeClaim) (map[string][]*corev1.Pod, error) {
+	var found map[string][]*corev1.Pod
+	for _, claim := range all {
+		users, err := r.PodIndex.ByIndex(ClaimUserIndex, client.ObjectKeyFromObject(claim).String())
+		if err != nil {
+			return nil, fmt.Errorf("listing the Pods that use claim %s: %w", claim.Name, err)
+		}
+		for _, user := range users {
+			pod, isPod := user.(*corev1.Pod)
+			if !isPod || metav1.IsControlledBy(pod, owner.Object) {
+				continue
+			}
+			if found == nil {
+				found = map[string][]*corev1.Pod{}
+			}
+			found[claim.Name] = append(found[claim.Name], pod)
+		}
+	}
+	for _, list := range found {
+		slices.SortFunc(list, func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return found, nil
 }
 
 // Pod returns the Facts of one Pod in the cache, whomever it belongs to; nil when there is none.

@@ -62,6 +62,9 @@ func NewRoom(ctx context.Context, mgr ctrl.Manager) (*Room, error) {
 	if r.Reader.PodIndex, err = r.index(ctx, &corev1.Pod{}); err != nil {
 		return nil, err
 	}
+	if err := r.Reader.PodIndex.AddIndexers(toolscache.Indexers{observe.ClaimUserIndex: observe.IndexClaimUsers}); err != nil {
+		return nil, fmt.Errorf("indexing Pods by their claims: %w", err)
+	}
 	if r.Reader.RevisionIndex, err = r.index(ctx, &appsv1.ControllerRevision{}); err != nil {
 		return nil, err
 	}

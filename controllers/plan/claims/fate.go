@@ -62,12 +62,12 @@ func (p Policy) Fate(h Holder) Fate {
 	}
 }
 
-// HandOver makes a Pod the owner of a claim instead of a workload.
-func HandOver(from types.UID, to *corev1.Pod) plan.Change {
-	// NOTE: without blockOwnerDeletion, which would ask for a permission on the Pod's finalizers.
-	owners := []map[string]any{
-		{"$patch": "delete", "uid": from},
-		{"apiVersion": "v1", "kind": "Pod", "name": to.Name, "uid": to.UID},
+// HandOver makes Pods the owners of a claim instead of a workload: it goes with the last of them.
+func HandOver(from types.UID, to ...*corev1.Pod) plan.Change {
+	owners := []map[string]any{{"$patch": "delete", "uid": from}}
+	for _, pod := range to {
+		// NOTE: without blockOwnerDeletion, which would ask for a permission on the Pod's finalizers.
+		owners = append(owners, map[string]any{"apiVersion": "v1", "kind": "Pod", "name": pod.Name, "uid": pod.UID})
 	}
 	raw, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": owners}})
 	if err != nil {

@@ -170,6 +170,9 @@ func kept[M ~map[K]V, K comparable, V any](all M, isWanted func(K) bool) M {
 	return out
 }
 
+// IsQuiet reports whether the change touches no container of a Pod, so that the Pod serves on all the while.
+func (s Spec) IsQuiet(pod *corev1.Pod) bool { return len(s.Containers())+len(s.losing(pod)) == 0 }
+
 // restarts says that the change restarts containers, so that the Pod has to be drained first.
 func (s Spec) restarts(pod *corev1.Pod) bool {
 	for name, change := range s.Resources {

@@ -54,8 +54,11 @@ func (s Spec) Containers() []string {
 }
 
 // Diff says what leads from one template to another on a running Pod. The Verdict is negative, and names the field, when anything differs but
-// images of containers and native sidecars, labels and annotations, and what the options let change.
+// images of containers and native sidecars, labels and annotations, and what the options let change. Templates are compared by the Pods that they make: a default
+// that one of them leaves out is no difference, and neither is a pull policy.
 func Diff(old, updated *corev1.PodTemplateSpec, o Options) (Spec, plan.Verdict) {
+	old, updated = pods.Normal(old), pods.Normal(updated)
+	pods.EqualizePullPolicies(&old.Spec, &updated.Spec)
 	spec := Spec{
 		Images:      map[string]string{},
 		Labels:      changes(old.Labels, updated.Labels),

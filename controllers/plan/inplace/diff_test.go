@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/inplace"
@@ -160,4 +161,97 @@ func TestEnvHash(t *testing.T) {
 	assert.True(t, inplace.FollowsMetadata(c))
 	assert.Zero(t, inplace.ExpectedEnvHash(&corev1.Container{Env: c.Env[:1]}, nil, nil))
 	assert.False(t, inplace.FollowsMetadata(&corev1.Container{Env: c.Env[:1]}))
+}
+
+func TestDiffIgnoresDefaultsThatOneSideLeavesOut(t *testing.T) {
+	fieldRef := func(apiVersion string) *corev1.EnvVarSource {
+		return &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: apiVersion, FieldPath: "metadata.name"}}
+	}
+	probe := func(p corev1.Probe) *corev1.Probe {
+		p.ProbeHandler = corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: p.HTTPGet.Path, Scheme: p.HTTPGet.Scheme, Port: intstr.FromInt32(80)}}
+		return &p
+	}
+	get := func(path string, scheme corev1.URIScheme) corev1.ProbeHandler {
+		return corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Scheme: scheme}}
+	}
+	type change = func(*corev1.PodSpec, *corev1.Container)
+	for name, tc := range map[string]struct{ writtenOut, omitted change }{
+		"a pull policy, whichever it is": {writtenOut: func(_ *corev1.PodSpec, c *corev1.Container) { c.ImagePullPolicy = corev1.PullNever }},
+		"where the termination message is": {writtenOut: func(_ *corev1.PodSpec, c *corev1.Container) {
+			c.TerminationMessagePath, c.TerminationMessagePolicy = "/dev/termination-log", corev1.TerminationMessageReadFile
+		}},
+		"policies of the Pod": {writtenOut: func(p *corev1.PodSpec, _ *corev1.Container) {
+			p.DNSPolicy, p.RestartPolicy, p.SchedulerName = corev1.DNSClusterFirst, corev1.RestartPolicyAlways, "default-scheduler"
+			p.SecurityContext, p.TerminationGracePeriodSeconds, p.EnableServiceLinks = &corev1.PodSecurityContext{}, new(int64(30)), new(true)
+		}},
+		"the old name of the account": {
+			writtenOut: func(p *corev1.PodSpec, _ *corev1.Container) {
+				p.ServiceAccountName, p.DeprecatedServiceAccount = "web", "web"
+			},
+			omitted: func(p *corev1.PodSpec, _ *corev1.Container) { p.ServiceAccountName = "web" },
+		},
+		"the version of a field that the environment takes": {
+			writtenOut: func(_ *corev1.PodSpec, c *corev1.Container) {
+				c.Env = []corev1.EnvVar{{Name: "ME", ValueFrom: fieldRef("v1")}}
+			},
+			omitted: func(_ *corev1.PodSpec, c *corev1.Container) {
+				c.Env = []corev1.EnvVar{{Name: "ME", ValueFrom: fieldRef("")}}
+			},
+		},
+		"the times of a probe": {
+			writtenOut: func(_ *corev1.PodSpec, c *corev1.Container) {
+				c.ReadinessProbe = probe(corev1.Probe{TimeoutSeconds: 1, PeriodSeconds: 10, SuccessThreshold: 1, FailureThreshold: 3, ProbeHandler: get("/", "HTTP")})
+			},
+			omitted: func(_ *corev1.PodSpec, c *corev1.Container) {
+				c.ReadinessProbe = probe(corev1.Probe{ProbeHandler: get("", "")})
+			},
+		},
+		"a request as large as its limit": {
+			writtenOut: func(_ *corev1.PodSpec, c *corev1.Container) {
+				c.Resources = corev1.ResourceRequirements{Limits: amount("1", ""), Requests: amount("1", "")}
+			},
+			omitted: func(_ *corev1.PodSpec, c *corev1.Container) {
+				c.Resources = corev1.ResourceRequirements{Limits: amount("1", "")}
+			},
+		},
+		"the port of the host on the host's network": {
+			writtenOut: func(p *corev1.PodSpec, c *corev1.Container) {
+				p.HostNetwork, c.Ports = true, []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80, Protocol: corev1.ProtocolTCP}}
+			},
+			omitted: func(p *corev1.PodSpec, c *corev1.Container) {
+				p.HostNetwork, c.Ports = true, []corev1.ContainerPort{{ContainerPort: 80}}
+			},
+		},
+		"what says nothing": {writtenOut: func(p *corev1.PodSpec, c *corev1.Container) {
+			p.Affinity, c.SecurityContext, c.Lifecycle = &corev1.Affinity{}, &corev1.SecurityContext{}, &corev1.Lifecycle{}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			template := func(image string, change change) *corev1.PodTemplateSpec {
+				out := &corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: image}}}}
+				if change != nil {
+					change(&out.Spec, &out.Spec.Containers[0])
+				}
+				return out
+			}
+			for _, pair := range [][2]*corev1.PodTemplateSpec{
+				{template("app:v1", tc.writtenOut), template("app:v2", tc.omitted)},
+				{template("app:v1", tc.omitted), template("app:v2", tc.writtenOut)},
+			} {
+				before := pair[0].DeepCopy()
+				spec, verdict := inplace.Diff(pair[0], pair[1], inplace.Options{VerticalScaling: true})
+				require.True(t, verdict.OK, verdict.Message)
+				assert.Equal(t, inplace.Spec{Images: map[string]string{"main": "app:v2"}, Labels: map[string]*string{}, Annotations: map[string]*string{}}, spec)
+				assert.Equal(t, before, pair[0], "the templates are left as they are")
+			}
+		})
+	}
+}
+
+func TestAPullPolicyThatBothSidesWriteCannotChangeInPlace(t *testing.T) {
+	template := func(policy corev1.PullPolicy) *corev1.PodTemplateSpec {
+		return &corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "app:v1", ImagePullPolicy: policy}}}}
+	}
+	_, verdict := inplace.Diff(template(corev1.PullAlways), template(corev1.PullIfNotPresent), inplace.Options{})
+	assert.Equal(t, "spec.template.spec.containers[0].imagePullPolicy cannot change in place", verdict.Message)
 }

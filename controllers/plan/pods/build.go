@@ -18,6 +18,8 @@ import (
 type Identity struct {
 	Namespace string
 	Name      string
+	// GenerateName is the part of the name that siblings share. The name is complete without it; clients read it to find out where a Pod comes from.
+	GenerateName string
 	// Owner becomes the controller reference.
 	Owner metav1.OwnerReference
 	// Labels and Annotations are added to those of the template, and win over them.
@@ -32,6 +34,7 @@ func Build(template *corev1.PodTemplateSpec, id Identity) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:       id.Namespace,
 			Name:            id.Name,
+			GenerateName:    id.GenerateName,
 			Labels:          merged(template.Labels, id.Labels),
 			Annotations:     merged(WithoutTracking(template.Annotations), id.Annotations),
 			Finalizers:      slices.Clone(template.Finalizers),

@@ -14,7 +14,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/rand"
@@ -23,7 +22,7 @@ import (
 )
 
 // HashLabel is the label of a ControllerRevision that holds the hash of its data.
-const HashLabel = "controller-revision.kubernetes.io/hash"
+const HashLabel = "controller.kubernetes.io/hash"
 
 // maxOwnerName leaves room for the dash and the hash in a name of 253 characters.
 const maxOwnerName = 223
@@ -34,7 +33,7 @@ type Owner struct {
 	// Reference becomes the controller reference of its revisions.
 	Reference metav1.OwnerReference
 	Template  *corev1.PodTemplateSpec
-	// CollisionCount is mixed into the hash; nil leaves it out.
+	// CollisionCount is mixed into the hash; nil and 0 leave it out.
 	CollisionCount *int32
 }
 
@@ -90,11 +89,12 @@ func Template(rev *appsv1.ControllerRevision) (*corev1.PodTemplateSpec, error) {
 	return &data.Spec.Template, nil
 }
 
-// Hash is Kubernetes' hash of a revision: FNV-1 over the data and the collision count, in the alphabet of safe names.
+// Hash is Kubernetes' hash of a revision: FNV-1 over the data and the collision count, in the alphabet of safe names. No collision is the same whether the
+// status says 0 or nothing, so that a default that becomes visible renames nothing.
 func Hash(data []byte, collisionCount *int32) string {
 	h := fnv.New32()
 	h.Write(data)
-	if collisionCount != nil {
+	if collisionCount != nil && *collisionCount != 0 {
 		h.Write([]byte(strconv.FormatInt(int64(*collisionCount), 10)))
 	}
 	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
@@ -145,9 +145,9 @@ func sameAs(wanted *appsv1.ControllerRevision) func(*appsv1.ControllerRevision) 
 			if meant, err = Template(wanted); err != nil {
 				return false
 			}
-			meant = Normal(meant)
+			meant = pods.Normal(meant)
 		}
-		return equality.Semantic.DeepEqual(Normal(found), meant)
+		return pods.MakeSame(pods.Normal(found), meant)
 	}
 }
 

@@ -45,6 +45,7 @@ func TestNewHasThePublishedBytesAndName(t *testing.T) {
 	assert.Equal(t, "web-"+rev.Labels[revision.HashLabel], rev.Name)
 	assert.Equal(t, map[string]string{"team": "a"}, rev.Annotations, "annotations of tools must not make a child look like an object from Git")
 	assert.Equal(t, rev.Name, newRevision(t, "app:v1", nil).Name, "the same template always has the same name")
+	assert.Equal(t, rev.Name, newRevision(t, "app:v1", ptr.To[int32](0)).Name, "no collision is no collision, whether it is said or not")
 	assert.NotEqual(t, rev.Name, newRevision(t, "app:v1", ptr.To[int32](1)).Name, "a collision changes the name")
 	back, err := revision.Template(rev)
 	require.NoError(t, err)
@@ -110,11 +111,11 @@ func TestChooseRecognisesARevisionBySense(t *testing.T) {
 				`"spec":{"containers"`, `"spec":{"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30,"containers"`).Replace(bytes),
 			want: true,
 		},
-		"another image":              {data: strings.Replace(bytes, "v2", "v3", 1)},
-		"another pull policy":        {data: strings.Replace(bytes, `"name":"main"`, `"name":"main","imagePullPolicy":"IfNotPresent"`, 1)},
-		"another grace period":       {data: strings.Replace(bytes, `"spec":{"containers"`, `"spec":{"terminationGracePeriodSeconds":31,"containers"`, 1)},
-		"another label":              {data: strings.Replace(bytes, `"app":"web"`, `"app":"web","a":"b"`, 1)},
-		"what cannot be read at all": {data: `{"spec":{"template":[]}}`},
+		"another image": {data: strings.Replace(bytes, "v2", "v3", 1)},
+		"a pull policy, which the new one leaves out": {data: strings.Replace(bytes, `"name":"main"`, `"name":"main","imagePullPolicy":"IfNotPresent"`, 1), want: true},
+		"another grace period":                        {data: strings.Replace(bytes, `"spec":{"containers"`, `"spec":{"terminationGracePeriodSeconds":31,"containers"`, 1)},
+		"another label":                               {data: strings.Replace(bytes, `"app":"web"`, `"app":"web","a":"b"`, 1)},
+		"what cannot be read at all":                  {data: `{"spec":{"template":[]}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := newRevision(t, "app:v2", nil)

@@ -23,6 +23,8 @@ type Input struct {
 	Rollback bool
 	// ExcludePreparingDelete leaves Pods in PreparingDelete out of the count.
 	ExcludePreparingDelete bool
+	// Quiet says that the update which is due takes no Pod out of service: none is created ahead of it, and as many change at once as if there were.
+	Quiet bool
 }
 
 // Result says how many Pods to create, delete and update.
@@ -78,6 +80,9 @@ func Calculate(in Input) Result {
 	}
 	r.Update = smaller(toUpdate, toRevert)
 	r.UpdateMaxUnavailable = in.MaxUnavailable + len(in.Pods) - in.Replicas
+	if in.Quiet {
+		r.UpdateMaxUnavailable += in.MaxSurge
+	}
 	return r
 }
 
@@ -144,9 +149,11 @@ func (in Input) surge(q surgeQuestion) (surge, old int) {
 	forScale := min(max(q.unavailable+toDelete-in.MaxUnavailable, 0), toDelete)
 	forScaleOld := max(forScale-q.updated.toDelete, 0)
 	forUpdate, forUpdateOld := 0, 0
-	if n := smaller(q.toUpdate, q.toRevert); n > 0 {
+	switch n := smaller(q.toUpdate, q.toRevert); {
+	case in.Quiet:
+	case n > 0:
 		forUpdate = n
-	} else if n < 0 {
+	case n < 0:
 		forUpdate, forUpdateOld = -n, -n
 	}
 	if forScale >= forUpdate {

@@ -42,6 +42,7 @@ func (w *World) createClaim(a plan.Action, object *corev1.PersistentVolumeClaim)
 	claim := object.DeepCopy()
 	w.register(&claim.ObjectMeta, "claim")
 	w.claims[claim.Name] = claim
+	w.show(nil, claim)
 	w.accepted(Write{Action: a, Before: w.Pods(), Claim: claim})
 	return nil
 }
@@ -77,6 +78,7 @@ func (w *World) patchClaim(a plan.Action, change plan.Change, version string) (s
 	w.version++
 	claim.ResourceVersion = strconv.FormatInt(w.version, 10)
 	w.claims[claim.Name] = claim
+	w.show(old, claim)
 	w.accepted(Write{Action: a, Before: w.Pods(), Claim: old})
 	return claim.ResourceVersion, nil
 }
@@ -85,6 +87,7 @@ func (w *World) patchClaim(a plan.Action, change plan.Change, version string) (s
 func (w *World) endClaim(claim *corev1.PersistentVolumeClaim) {
 	if !w.isProtected(claim) {
 		delete(w.claims, claim.Name)
+		w.show(claim, nil)
 		return
 	}
 	if claim.DeletionTimestamp == nil {
@@ -93,6 +96,7 @@ func (w *World) endClaim(claim *corev1.PersistentVolumeClaim) {
 		w.version++
 		ending.ResourceVersion = strconv.FormatInt(w.version, 10)
 		w.claims[claim.Name] = ending
+		w.show(claim, ending)
 	}
 }
 
@@ -175,7 +179,7 @@ func checkVolumesFirst(w *World, _ Promise, write Write) string {
 	return ""
 }
 
-// INVARIANT: no claim is deleted while a Pod that counts uses it, and none that is kept for reuse, unless its Pod was deleted by the same hands.
+// INVARIANT: no claim is deleted while a live Pod uses it, whomever that belongs to, and none that is kept for reuse, unless its Pod was deleted by the same hands.
 func checkVolumesKept(w *World, p Promise, write Write) string {
 	if write.Claim == nil || write.Action.Verb == plan.Create {
 		return ""
@@ -184,7 +188,7 @@ func checkVolumesKept(w *World, p Promise, write Write) string {
 	if write.Action.Verb == plan.Patch {
 		return checkHandedOver(w, p, name)
 	}
-	for _, pod := range w.Pods() {
+	for _, pod := range sortedValues(w.pods) {
 		if isActive(pod) && slices.Contains(claimsOf(pod), name) {
 			return "deleting claim " + name + ", which " + pod.Name + " uses"
 		}

@@ -92,6 +92,17 @@ func (w *World) Falter(pod *corev1.Pod) bool {
 	return false
 }
 
+// Restart ends a running container that nobody changed: its process has had enough, and the kubelet starts it again. It reports whether there was one.
+func (w *World) Restart(pod *corev1.Pod) bool {
+	for _, c := range running(pod) {
+		if pod.DeletionTimestamp == nil && isContainerReady(pod, c.Name) {
+			w.stopContainer(pod, c, "kubelet")
+			return true
+		}
+	}
+	return false
+}
+
 // Evict ends a Pod for good, as a node under pressure does: it stays, and counts no more.
 func (w *World) Evict(name string) {
 	w.Edit(name, func(pod *corev1.Pod) {

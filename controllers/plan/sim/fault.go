@@ -27,6 +27,8 @@ const (
 	LostAnswer Fault = "lost answer"
 	// Kill ends the controllers before the write; nothing after it is done or reported.
 	Kill Fault = "kill"
+	// StatusRefusal refuses the write of a status.
+	StatusRefusal Fault = "status refusal"
 	// None lets the write pass; it stands for the writes before the one that is to go wrong.
 	None Fault = ""
 )
@@ -54,6 +56,15 @@ func (w *World) strike() Fault {
 		}
 	}
 	return None
+}
+
+// losesStatus says whether the status that is about to be written is refused.
+func (w *World) losesStatus() bool {
+	if w.Chance == nil || w.Faults[StatusRefusal] == 0 || w.Chance.IntN(1000) >= w.Faults[StatusRefusal] {
+		return false
+	}
+	w.tell("controllers", "fail to write the status")
+	return true
 }
 
 var errLostAnswer = errors.New("the connection was lost before the answer came")

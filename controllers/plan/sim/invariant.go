@@ -55,6 +55,10 @@ const (
 	PlanIsPure = "PlanIsPure"
 	// RestIsEmpty is about a world in which all is done.
 	RestIsEmpty = "RestIsEmpty"
+	// TemplateKept is about Pods that are not what their revision says.
+	TemplateKept = "TemplateKept"
+	// NoLostWake is about work that nobody comes back to.
+	NoLostWake = "NoLostWake"
 	// NoLivelock is about controllers that never come to rest.
 	NoLivelock = "NoLivelock"
 )
@@ -86,6 +90,7 @@ func Invariants() []Invariant {
 		{MarkedWhileHeld, checkMarkedWhileHeld},
 		{KeysOfOthersKept, checkKeysOfOthersKept},
 		{NoIdleWrite, checkNoIdleWrite},
+		{TemplateKept, checkTemplateKept},
 	}
 }
 

@@ -162,6 +162,21 @@ func TestInvariantsCatch(t *testing.T) {
 			},
 			want: sim.NoIdleWrite,
 		},
+		"deleting a claim that a stranger lives on": {
+			before: func(p *sim.Play) {
+				claimed(p)
+				p.Own("toy-x", nil)
+			},
+			actions: func(w *sim.World) []plan.Action { return []plan.Action{removeClaim(w)} },
+			want:    sim.VolumesKept,
+		},
+		"calling a Pod Normal that is not what its revision says": {
+			before: func(p *sim.Play) { p.AddRevision(makeRevision("app:v2")) },
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{patch(w.Pod("toy-a"), `{"metadata":{"labels":{"lifecycle.apps.kruise.io/state":"Normal"}}}`)}
+			},
+			want: sim.TemplateKept,
+		},
 		"two actions for one Pod": {
 			promise: sim.Promise{MaxUnavailable: 3},
 			actions: func(w *sim.World) []plan.Action {
@@ -217,6 +232,15 @@ func TestInvariantsOfDecisions(t *testing.T) {
 		}
 		assert.False(t, play.Settle(50))
 		assert.Equal(t, []string{sim.NoLivelock}, names(play.Breaches()))
+	})
+	t.Run("a plan that nothing comes back to", func(t *testing.T) {
+		play, c := running(t, 1)
+		c.plan = func(w *sim.World) plan.Decision {
+			return plan.Decision{Actions: []plan.Action{patch(w.Pod("toy-a"), `{"metadata":{"labels":{"forgotten":"yes"}}}`)}}
+		}
+		play.IsWoken = func() bool { return false }
+		assert.True(t, play.Settle(10))
+		assert.Contains(t, names(play.Breaches()), sim.NoLostWake)
 	})
 	t.Run("what a kubelet or a user does is no breach", func(t *testing.T) {
 		play, _ := running(t, 2)

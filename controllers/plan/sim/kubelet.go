@@ -50,7 +50,7 @@ func (s Step) String() string {
 // Steps are all things that scheduler and kubelets can do now, in a fixed order.
 func (w *World) Steps() []Step {
 	var steps []Step
-	for _, pod := range w.Pods() {
+	for _, pod := range sortedValues(w.pods) {
 		steps = append(steps, w.stepsOf(pod)...)
 	}
 	return steps

@@ -25,6 +25,11 @@ type Controller interface {
 	Counts(w *World) string
 }
 
+// Claimer is a Controller that adopts and releases Pods before it plans.
+type Claimer interface {
+	Claim(w *World)
+}
+
 // Breach is a broken invariant.
 type Breach struct {
 	// Invariant is its name.
@@ -41,9 +46,14 @@ type Play struct {
 	Controller Controller
 	// Allowed are the names of invariants that a story declares to break.
 	Allowed []string
+	// IsWoken says whether an event wakes the controllers now; nil wakes them at will. What a decision asked for, and the retry of a pass that failed, come on top.
+	IsWoken func() bool
 
 	breaches []Breach
 	counts   string
+	// wakeAt is when the last decision asked to be made again; zero when it did not. isUnfinished says that the last pass is to be made again in any case.
+	wakeAt       time.Time
+	isUnfinished bool
 }
 
 // NewPlay puts controllers into a world.
@@ -68,18 +78,25 @@ type Pass struct {
 	Reported bool
 	// Killed says that the controllers died on the way.
 	Killed bool
+	// Unreported says that the status was refused.
+	Unreported bool
 }
 
 // IsIdle says that nothing was wanted and nothing changed.
-func (p Pass) IsIdle() bool { return !p.Killed && !p.Reported && len(p.Decision.Actions) == 0 }
+func (p Pass) IsIdle() bool {
+	return !p.Killed && !p.Reported && !p.Unreported && len(p.Decision.Actions) == 0
+}
 
 // isVain says that all that was wanted failed, and nothing changed. Such a pass is made again and again while the others go on.
 func (p Pass) isVain() bool {
-	return !p.Killed && !p.Reported && len(p.Outcome.Failures) > 0 && len(p.Outcome.Done)+len(p.Outcome.Deferred) == 0
+	return !p.Killed && !p.Reported && !p.Unreported && len(p.Outcome.Failures) > 0 && len(p.Outcome.Done)+len(p.Outcome.Deferred) == 0
 }
 
 // Reconcile lets the controllers plan, act and report once.
 func (p *Play) Reconcile() Pass {
+	if claimer, isClaimer := p.Controller.(Claimer); isClaimer {
+		claimer.Claim(p.World)
+	}
 	pass := Pass{Decision: p.Controller.Plan(p.World)}
 	if again := p.Controller.Plan(p.World); !reflect.DeepEqual(pass.Decision, again) {
 		p.breach(PlanIsPure, fmt.Sprintf("first %s, then %s", outline(pass.Decision), outline(again)))
@@ -93,13 +110,26 @@ func (p *Play) Reconcile() Pass {
 	var err error
 	pass.Outcome, err = p.Perform(pass.Decision)
 	p.watch = nil
-	if err != nil {
+	p.wakeAt = time.Time{}
+	switch {
+	case err != nil:
 		pass.Killed = true
-	} else {
+	case p.losesStatus():
+		pass.Unreported = true
+	default:
 		pass.Reported = p.Controller.Report(p.World, pass.Decision, pass.Outcome)
+		if after := pass.Decision.Wake.After; after > 0 {
+			p.wakeAt = p.Now.Add(after)
+		}
 	}
+	p.isUnfinished = pass.Killed || pass.Unreported || len(pass.Outcome.Failures)+len(pass.Outcome.Deferred) > 0
 	p.tellCounts()
 	return pass
+}
+
+// IsDue reports whether something wakes the controllers now.
+func (p *Play) IsDue() bool {
+	return p.IsWoken == nil || p.IsWoken() || p.isUnfinished || !p.wakeAt.IsZero() && !p.wakeAt.After(p.Now)
 }
 
 func (p *Play) tellCounts() {
@@ -119,21 +149,40 @@ func (p *Play) check(promise Promise, write Write) {
 // Settle lets everybody do what they can, controllers first, one thing at a time, until nothing is left to do; the clock moves when all wait for
 // it. It says whether that came about within so many turns.
 func (p *Play) Settle(turns int) bool {
+	var pass Pass
 	for range turns {
-		pass := p.Reconcile()
+		isDue := p.IsDue()
+		if isDue {
+			pass = p.Reconcile()
+		}
 		switch steps := p.Steps(); {
-		case !pass.IsIdle() && !pass.isVain():
+		case isDue && !pass.IsIdle() && !pass.isVain():
 		case len(steps) > 0:
 			p.TakeStep(steps[0])
-		case pass.Decision.Wake.After > 0:
-			p.Pause(pass.Decision.Wake.After)
+		case p.wakeAt.After(p.Now):
+			p.Pause(p.wakeAt.Sub(p.Now))
+		case isDue && pass.isVain() && p.IsWoken != nil:
 		default:
-			p.checkRest(pass)
+			p.checkRest(p.lastPass(pass))
 			return true
 		}
 	}
 	p.breach(NoLivelock, fmt.Sprintf("still not at rest after %d turns", turns))
 	return false
+}
+
+// lastPass is the pass by which a world at rest is judged: where only events wake the controllers, one more that nothing woke, long after, and that must find nothing
+// to do.
+func (p *Play) lastPass(pass Pass) Pass {
+	if p.IsWoken == nil {
+		return pass
+	}
+	p.Pause(time.Hour)
+	pass = p.Reconcile()
+	if !pass.IsIdle() {
+		p.breach(NoLostWake, "nothing wakes the controllers, and they want "+outline(pass.Decision))
+	}
+	return pass
 }
 
 // Pause lets the time pass and writes it down.

@@ -27,6 +27,8 @@ type Promise struct {
 	ExcludePreparingDelete bool
 	// ReuseVolumes says that a Pod may get the claims of one that is gone.
 	ReuseVolumes bool
+	// MayDiffer says that others write a label or annotation of this key to Pods, whatever their template says; nil when nobody does.
+	MayDiffer func(key string) bool
 	// IsNamed says that somebody asked for the deletion of this very Pod; nil when nobody can.
 	IsNamed func(*corev1.Pod) bool
 }

@@ -34,6 +34,7 @@ func (w *World) create(a plan.Action) error {
 		pod.Status = corev1.PodStatus{Phase: corev1.PodPending}
 		completeResources(pod)
 		w.pods[name] = pod
+		w.show(nil, pod)
 		w.use(name)
 		w.accepted(Write{Action: a, Before: before, New: pod})
 		w.serveClaims(pod)
@@ -76,6 +77,7 @@ func (w *World) delete(a plan.Action) error {
 			return errorFor(Conflict, object)
 		}
 		delete(w.revisions, name)
+		w.show(old, nil)
 		w.accepted(Write{Action: a, Before: before})
 	case *corev1.PersistentVolumeClaim:
 		return w.deleteClaim(a)
@@ -151,6 +153,7 @@ func (w *World) patchRevision(a plan.Action, change plan.Change, version string)
 	w.version++
 	rev.ResourceVersion = strconv.FormatInt(w.version, 10)
 	w.revisions[rev.Name] = rev
+	w.show(old, rev)
 	w.accepted(Write{Action: a, Before: w.Pods()})
 	return rev.ResourceVersion, nil
 }

@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/keelson/keelson/api/apps/pub"
 	"github.com/keelson/keelson/controllers/plan"
@@ -50,7 +52,9 @@ func (t *toy) Counts(w *sim.World) string {
 // makePod has two containers and the readiness gate.
 func makePod(name, image string) *corev1.Pod {
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", Labels: map[string]string{"controller-revision-hash": "toy-1"}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: "default", Labels: map[string]string{"controller-revision-hash": "toy-1"}, OwnerReferences: []metav1.OwnerReference{toyReference()},
+		},
 		Spec: corev1.PodSpec{
 			ReadinessGates: []corev1.PodReadinessGate{{ConditionType: pub.InPlaceUpdateReady}},
 			Containers:     []corev1.Container{{Name: "main", Image: image}, {Name: "side", Image: "side:v1"}},
@@ -60,8 +64,21 @@ func makePod(name, image string) *corev1.Pod {
 
 // makeClaim is a claim that the toy controls.
 func makeClaim(name string) *corev1.PersistentVolumeClaim {
-	owner := metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "Toy", Name: "toy", UID: "toy-0", Controller: new(true)}
-	return &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", OwnerReferences: []metav1.OwnerReference{owner}}}
+	return &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", OwnerReferences: []metav1.OwnerReference{toyReference()}}}
+}
+
+// toyReference names the controller of all that the toy makes.
+func toyReference() metav1.OwnerReference {
+	return metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "Toy", Name: "toy", UID: "toy-0", Controller: new(true)}
+}
+
+// makeRevision is toy-1, whose template says what makePod makes, but for the image of the main container.
+func makeRevision(image string) *appsv1.ControllerRevision {
+	template := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"main","image":%q},{"name":"side","image":"side:v1"}]}}}}`, image)
+	return &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{Name: "toy-1", Namespace: "default", OwnerReferences: []metav1.OwnerReference{toyReference()}},
+		Data:       runtime.RawExtension{Raw: []byte(template)}, Revision: 1,
+	}
 }
 
 func create(pod *corev1.Pod) plan.Action { return plan.Action{Verb: plan.Create, Object: pod} }

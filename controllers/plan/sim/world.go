@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/keelson/keelson/controllers/plan"
 )
 
 // Chance draws numbers from 0 to n-1; a seeded *rand.Rand of math/rand/v2 is one.
@@ -61,10 +63,14 @@ type World struct {
 	Full bool
 	// Script is told what happens; nil tells nobody.
 	Script *Script
+	// Watch is shown every change of a Pod, a revision or a claim, as a watch would: the first is nil for a new object, the second for one that is gone.
+	Watch func(old, updated plan.Object)
 
 	next      []Fault
 	pods      map[string]*corev1.Pod
 	revisions map[string]*appsv1.ControllerRevision
+	// templates are those of the revisions, by UID, once they have been read.
+	templates map[types.UID]*corev1.PodTemplateSpec
 	claims    map[string]*corev1.PersistentVolumeClaim
 	// served are the claims that a Pod was created with; dismissed are those whose Pod the controllers deleted.
 	served, dismissed map[types.UID]bool
@@ -100,6 +106,7 @@ func NewWorld() *World {
 		Nodes:     []string{"node-1", "node-2", "node-3"},
 		pods:      map[string]*corev1.Pod{},
 		revisions: map[string]*appsv1.ControllerRevision{},
+		templates: map[types.UID]*corev1.PodTemplateSpec{},
 		claims:    map[string]*corev1.PersistentVolumeClaim{},
 		served:    map[types.UID]bool{},
 		dismissed: map[types.UID]bool{},
@@ -108,8 +115,15 @@ func NewWorld() *World {
 	}
 }
 
-// Pods are all Pods, sorted by name.
-func (w *World) Pods() []*corev1.Pod { return sortedValues(w.pods) }
+// Pods are all Pods that have a controller, sorted by name.
+func (w *World) Pods() []*corev1.Pod {
+	return slices.DeleteFunc(sortedValues(w.pods), func(pod *corev1.Pod) bool { return metav1.GetControllerOfNoCopy(pod) == nil })
+}
+
+// Strangers are the Pods without a controller, sorted by name.
+func (w *World) Strangers() []*corev1.Pod {
+	return slices.DeleteFunc(sortedValues(w.pods), func(pod *corev1.Pod) bool { return metav1.GetControllerOfNoCopy(pod) != nil })
+}
 
 // Pod is the Pod of that name, or nil.
 func (w *World) Pod(name string) *corev1.Pod { return w.pods[name] }
@@ -159,6 +173,7 @@ func (w *World) AddRevision(rev *appsv1.ControllerRevision) {
 	rev = rev.DeepCopy()
 	w.register(&rev.ObjectMeta, "revision")
 	w.revisions[rev.Name] = rev
+	w.show(nil, rev)
 	w.aliases[rev.Name] = fmt.Sprintf("r%d", len(w.aliases)+1)
 }
 
@@ -199,11 +214,21 @@ func (w *World) register(meta *metav1.ObjectMeta, kind string) {
 func (w *World) store(pod *corev1.Pod) {
 	w.version++
 	pod.ResourceVersion = strconv.FormatInt(w.version, 10)
+	old := w.pods[pod.Name]
 	w.pods[pod.Name] = pod
+	w.show(old, pod)
+}
+
+// show tells the watch of a change.
+func (w *World) show(old, updated plan.Object) {
+	if w.Watch != nil {
+		w.Watch(old, updated)
+	}
 }
 
 func (w *World) remove(pod *corev1.Pod) {
 	delete(w.pods, pod.Name)
+	w.show(pod, nil)
 	delete(w.kubelet, pod.UID)
 	w.collectClaims(pod)
 }

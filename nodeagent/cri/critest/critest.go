@@ -29,6 +29,7 @@ type Fake struct {
 	stopFailure  error
 	calls        int
 	done         []string
+	held         map[string]chan struct{}
 }
 
 var _ cri.Runtime = &Fake{}
@@ -62,12 +63,12 @@ func (f *Fake) Environment(ctx context.Context, id string) (map[string]string, e
 
 // Exec implements cri.Runtime: it writes down what was to be run.
 func (f *Fake) Exec(ctx context.Context, id string, command []string, _ time.Duration) error {
-	return f.do(ctx, "exec "+id+" "+strings.Join(command, " "))
+	return f.do(ctx, id, "exec "+id+" "+strings.Join(command, " "))
 }
 
 // Stop implements cri.Runtime: the container runs no more.
 func (f *Fake) Stop(ctx context.Context, id string, grace time.Duration) error {
-	if err := f.do(ctx, "stop "+id+" within "+grace.String()); err != nil {
+	if err := f.do(ctx, id, "stop "+id+" within "+grace.String()); err != nil {
 		return err
 	}
 	f.mutex.Lock()
@@ -87,14 +88,46 @@ func (f *Fake) FailStops(err error) {
 	f.stopFailure = err
 }
 
-func (f *Fake) do(ctx context.Context, what string) error {
+// Hold makes each Exec and Stop of a container last until Release, or until its context ends.
+func (f *Fake) Hold(id string) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.held == nil {
+		f.held = map[string]chan struct{}{}
+	}
+	f.held[id] = make(chan struct{})
+}
+
+// Release ends what Hold began.
+func (f *Fake) Release(id string) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	close(f.held[id])
+	delete(f.held, id)
+}
+
+func (f *Fake) do(ctx context.Context, id, what string) error {
+	held, err := f.begin(ctx, id, what)
+	if err != nil || held == nil {
+		return err
+	}
+	select {
+	case <-held:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// begin writes down what was asked for; what it returns, if anything, must be waited for.
+func (f *Fake) begin(ctx context.Context, id, what string) (<-chan struct{}, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	if err := errors.Join(f.failure, f.stopFailure, ctx.Err()); err != nil {
-		return err
+		return nil, err
 	}
 	f.done = append(f.done, what)
-	return nil
+	return f.held[id], nil
 }
 
 // Done are the commands and stops so far, in order.

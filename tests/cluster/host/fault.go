@@ -17,42 +17,65 @@ import (
 	"github.com/keelson/keelson/tests/cluster/process"
 )
 
+// The programs of a node that can be stopped and started again.
+const (
+	kubelet = "kubelet"
+	runtime = "containerd"
+)
+
 // StopKubelet kills the kubelet of a node without warning. Its containers run on, and nobody reports of them.
-func StopKubelet(_ context.Context, number int) error {
+func StopKubelet(_ context.Context, number int) error { return stop(number, kubelet) }
+
+// StartKubelet starts the kubelet of a node again, in the namespaces of the node. One that runs is left alone.
+func StartKubelet(ctx context.Context, number int) error { return startAgain(ctx, number, kubelet) }
+
+// StopRuntime kills the container runtime of a node without warning. Its containers run on, and nobody can reach them.
+func StopRuntime(_ context.Context, number int) error { return stop(number, runtime) }
+
+// StartRuntime starts the container runtime of a node again, in the namespaces of the node. One that runs is left alone.
+func StartRuntime(ctx context.Context, number int) error { return startAgain(ctx, number, runtime) }
+
+func stop(number int, program string) error {
 	n, err := runningNode(number)
 	if err != nil {
 		return err
 	}
-	return n.table().Stop("kubelet", syscall.SIGKILL, 5*time.Second)
+	return n.table().Stop(program, syscall.SIGKILL, 5*time.Second)
 }
 
-// StartKubelet starts the kubelet of a node again, in the namespaces of the node. One that runs is left alone.
-func StartKubelet(ctx context.Context, number int) error {
+func startAgain(ctx context.Context, number int, program string) error {
 	n, err := runningNode(number)
-	if err != nil || n.table().IsRunning("kubelet") {
+	if err != nil || n.table().IsRunning(program) {
 		return err
 	}
 	nsenter, err := exec.LookPath("nsenter")
 	if err != nil {
-		return fmt.Errorf("starting the kubelet of %s: %w", n.name(), err)
+		return fmt.Errorf("starting %s of %s: %w", program, n.name(), err)
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("starting the kubelet of %s: %w", n.name(), err)
+		return fmt.Errorf("starting %s of %s: %w", program, n.name(), err)
 	}
 	kubernetes, err := assets.Kubernetes(ctx)
 	if err != nil {
 		return err
 	}
 	_, err = run(ctx, nsenter, fmt.Sprintf("--target=%d", table().PID(n.name())), "--mount", "--net",
-		self, "node", "--kubelet-only", "--number", fmt.Sprint(number), "--state", State, "--kubernetes", kubernetes)
+		self, "node", "--only", program, "--number", fmt.Sprint(number), "--state", State, "--kubernetes", kubernetes)
 	return err
 }
 
-// RunKubelet starts the kubelet of the node in whose namespaces it is called.
-func RunKubelet(number int, state, kubernetes string) error {
+// RunOnly starts one program of the node in whose namespaces it is called.
+func RunOnly(program string, number int, state, kubernetes string) error {
 	n := node{number: number, dir: filepath.Join(state, fmt.Sprintf("node%d", number)), kubernetes: kubernetes, pki: filepath.Join(state, "pki")}
-	return n.table().Start("kubelet", n.kubelet()...)
+	switch program {
+	case kubelet:
+		return n.table().Start(kubelet, n.kubelet()...)
+	case runtime:
+		return n.table().Start(runtime, n.containerd()...)
+	default:
+		return fmt.Errorf("starting %s of %s: it must be %s or %s", program, n.name(), kubelet, runtime)
+	}
 }
 
 func (n node) table() process.Table { return process.Table{Dir: filepath.Join(n.dir, "processes")} }

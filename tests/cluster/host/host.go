@@ -156,6 +156,44 @@ func (c *cluster) pushImages(ctx context.Context) error {
 	return images.Push(ctx, c.source, "127.0.0.1:"+registryPort)
 }
 
+// PushShops pushes the images by which the demo compares, and lets all nodes forget what they have of them from an earlier run.
+func PushShops(ctx context.Context) error {
+	source, err := assets.Source()
+	if err != nil {
+		return err
+	}
+	for _, number := range laidNodes() {
+		n, err := runningNode(number)
+		if err != nil {
+			return err
+		}
+		if err := n.forget(ctx, images.Shops()); err != nil {
+			return err
+		}
+	}
+	return images.PushShops(ctx, source, "127.0.0.1:"+registryPort)
+}
+
+// forget removes the images of repositories from a node, where they are.
+func (n node) forget(ctx context.Context, repositories []string) error {
+	ctr := []string{"nsenter", fmt.Sprintf("--target=%d", table().PID(n.name())), "--mount", "ctr", "--namespace=k8s.io", "images"}
+	list, err := run(ctx, append(ctr, "list", "--quiet")...)
+	if err != nil {
+		return fmt.Errorf("listing the images of %s: %w", n.name(), err)
+	}
+	for _, name := range strings.Fields(list) {
+		for _, repository := range repositories {
+			if !strings.Contains(name, repository) {
+				continue
+			}
+			if _, err := run(ctx, append(ctr, "remove", "--sync", name)...); err != nil {
+				return fmt.Errorf("removing an image from %s: %w", n.name(), err)
+			}
+		}
+	}
+	return nil
+}
+
 func (c *cluster) startNode(number int, certs *pki) error {
 	n := node{number: number, dir: filepath.Join(State, fmt.Sprintf("node%d", number)), kubernetes: c.control.Kubernetes, pki: certs.dir}
 	err := certs.issueKubeconfig(n.name(), c.control.Server(), subject{user: "system:node:" + n.name(), groups: []string{"system:nodes"}})

@@ -137,7 +137,7 @@ func Run(ctx context.Context, number int, state, kubernetes string) error {
 		return err
 	}
 	table := process.Table{Dir: filepath.Join(n.dir, "processes")}
-	if err := table.Start("containerd", "/usr/bin/containerd", "--config", filepath.Join(n.dir, "containerd.toml")); err != nil {
+	if err := table.Start(runtime, n.containerd()...); err != nil {
 		return err
 	}
 	err := Wait(ctx, "containerd", func() error {
@@ -147,7 +147,7 @@ func Run(ctx context.Context, number int, state, kubernetes string) error {
 	if err != nil {
 		return err
 	}
-	if err := table.Start("kubelet", n.kubelet()...); err != nil {
+	if err := table.Start(kubelet, n.kubelet()...); err != nil {
 		return err
 	}
 	err = table.Start("kube-proxy", filepath.Join(kubernetes, "kube-proxy"), "--kubeconfig="+filepath.Join(n.pki, "kube-proxy.kubeconfig"),
@@ -157,10 +157,14 @@ func Run(ctx context.Context, number int, state, kubernetes string) error {
 		return err
 	}
 	<-ctx.Done()
-	for _, name := range []string{"kubelet", "kube-proxy", "containerd"} {
+	for _, name := range []string{kubelet, "kube-proxy", runtime} {
 		_ = table.Stop(name, syscall.SIGTERM, 2*time.Second)
 	}
 	return nil
+}
+
+func (n node) containerd() []string {
+	return []string{"/usr/bin/containerd", "--config", filepath.Join(n.dir, "containerd.toml")}
 }
 
 func (n node) kubelet() []string {

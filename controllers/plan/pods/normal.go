@@ -1,38 +1,71 @@
 // Copyright The Keelson Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package revision
+package pods
 
 import (
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Normal is the template with each field that Kubernetes would default set to its default, so that two templates which make the same Pods are equal,
-// whoever wrote the defaults out. The input is not changed.
+// Normal returns the template with each field that Kubernetes would default set to its default, so that two templates which make the same Pods are
+// equal, whoever wrote the defaults out. The input is not changed.
 //
-//	{image: web:1}   ==   {image: web:1, imagePullPolicy: Always, terminationMessagePath: /dev/termination-log, ...}
+//	{image: web:1}   ==   {image: web:1, terminationMessagePath: /dev/termination-log, ...}
 //
-// COMPAT: the published suite writes the defaults into the CloneSet, and so into its revisions; here they stay out of what users own. Without this, whoever replaced
-// such a CloneSet by the file in Git would recreate all its Pods.
+// Pull policies stay as they are: an omitted one has no value of its own, see EqualizePullPolicies.
+//
+// COMPAT: the published suite writes the defaults into the CloneSet, and so into its revisions; here they stay out of what users own. Without this, whoever
+// replaced such a CloneSet by the file in Git would recreate all its Pods.
 func Normal(template *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 	out := template.DeepCopy()
 	normalPod(&out.Spec)
-	for i := range out.Spec.Containers {
-		c := &out.Spec.Containers[i]
-		fill(&c.ImagePullPolicy, corev1.PullAlways)
-		normalContainer(c)
-	}
-	for i := range out.Spec.InitContainers {
-		c := &out.Spec.InitContainers[i]
-		fill(&c.ImagePullPolicy, pullPolicyByTag(c.Image))
-		normalContainer(c)
+	for _, list := range [][]corev1.Container{out.Spec.Containers, out.Spec.InitContainers} {
+		for i := range list {
+			normalContainer(&list[i])
+			if out.Spec.HostNetwork {
+				exposeOnHost(list[i].Ports)
+			}
+		}
 	}
 	for i := range out.Spec.Volumes {
 		normalVolume(&out.Spec.Volumes[i].VolumeSource)
 	}
 	return out
+}
+
+// MakeSame reports whether two normal templates make the same Pods. The first is changed: it gets the pull policies of the second where either omits one.
+func MakeSame(a, b *corev1.PodTemplateSpec) bool {
+	EqualizePullPolicies(&a.Spec, &b.Spec)
+	return equality.Semantic.DeepEqual(a, b)
+}
+
+// EqualizePullPolicies gives the containers and image volumes of one specification the pull policies of another wherever either of the two omits its own. An omitted
+// policy equals whatever the other side has: the published suite wrote Always for it, Kubernetes chooses by the tag, and a running Pod cannot change it.
+func EqualizePullPolicies(into, from *corev1.PodSpec) {
+	equalizeContainers(into.Containers, from.Containers)
+	equalizeContainers(into.InitContainers, from.InitContainers)
+	for i := range into.Volumes {
+		if i >= len(from.Volumes) || into.Volumes[i].Image == nil || from.Volumes[i].Image == nil {
+			continue
+		}
+		equalize(&into.Volumes[i].Image.PullPolicy, from.Volumes[i].Image.PullPolicy)
+	}
+}
+
+func equalizeContainers(into, from []corev1.Container) {
+	for i := range into {
+		if i < len(from) && into[i].Name == from[i].Name {
+			equalize(&into[i].ImagePullPolicy, from[i].ImagePullPolicy)
+		}
+	}
+}
+
+func equalize(into *corev1.PullPolicy, from corev1.PullPolicy) {
+	if *into == "" || from == "" {
+		*into = from
+	}
 }
 
 // fill sets a field that is empty.
@@ -50,6 +83,14 @@ func point[T any](field **T, value T) {
 	}
 }
 
+// dropEmpty removes a pointer to nothing: it says as much as no pointer at all.
+func dropEmpty[T any](field **T) {
+	var empty T
+	if *field != nil && equality.Semantic.DeepEqual(*field, &empty) {
+		*field = nil
+	}
+}
+
 func normalPod(spec *corev1.PodSpec) {
 	fill(&spec.RestartPolicy, corev1.RestartPolicyAlways)
 	fill(&spec.DNSPolicy, corev1.DNSClusterFirst)
@@ -60,20 +101,22 @@ func normalPod(spec *corev1.PodSpec) {
 	// One is the old name of the other.
 	fill(&spec.ServiceAccountName, spec.DeprecatedServiceAccount)
 	spec.DeprecatedServiceAccount = spec.ServiceAccountName
+	dropEmpty(&spec.Affinity)
 }
 
-// pullPolicyByTag is Kubernetes' own default; the published suite leaves it to init containers.
-func pullPolicyByTag(image string) corev1.PullPolicy {
-	last := image[strings.LastIndexByte(image, '/')+1:]
-	if !strings.ContainsAny(last, ":@") || strings.HasSuffix(last, ":latest") {
-		return corev1.PullAlways
+// exposeOnHost writes out that a port of a Pod on the host's network is the same port of the host.
+func exposeOnHost(ports []corev1.ContainerPort) {
+	for i := range ports {
+		fill(&ports[i].HostPort, ports[i].ContainerPort)
 	}
-	return corev1.PullIfNotPresent
 }
 
 func normalContainer(c *corev1.Container) {
 	fill(&c.TerminationMessagePath, corev1.TerminationMessagePathDefault)
 	fill(&c.TerminationMessagePolicy, corev1.TerminationMessageReadFile)
+	normalResources(&c.Resources)
+	dropEmpty(&c.SecurityContext)
+	dropEmpty(&c.Lifecycle)
 	for i := range c.Ports {
 		fill(&c.Ports[i].Protocol, corev1.ProtocolTCP)
 	}
@@ -94,6 +137,25 @@ func normalContainer(c *corev1.Container) {
 		if handler != nil {
 			normalRequest(handler.HTTPGet)
 		}
+	}
+}
+
+// normalResources rounds quantities as the API server does, and writes out that a request which is missing is as large as the limit.
+func normalResources(r *corev1.ResourceRequirements) {
+	for _, list := range []corev1.ResourceList{r.Limits, r.Requests} {
+		for name, quantity := range list {
+			quantity.RoundUp(resource.Milli)
+			list[name] = quantity
+		}
+	}
+	for name, limit := range r.Limits {
+		if _, isRequested := r.Requests[name]; isRequested {
+			continue
+		}
+		if r.Requests == nil {
+			r.Requests = corev1.ResourceList{}
+		}
+		r.Requests[name] = limit.DeepCopy()
 	}
 }
 

@@ -1,0 +1,292 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package support
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+)
+
+// sickLogEnv names the variable with the folder of the suite's sickLog.
+const sickLogEnv = "KEELSON_SICK_LOG"
+
+// expiredCache is the line that our controllers log when they stop waiting for their cache and read from the API server.
+const expiredCache = "reading from the API server: the cache has not shown the last writes in time"
+
+// troubles are the counters of our programs that stay where they are while all is well; those that panics count are never excused.
+func troubles() map[string]bool {
+	return map[string]bool{
+		"controller_runtime_reconcile_panics_total": true,
+		"controller_runtime_webhook_panics_total":   true,
+		"controller_runtime_reconcile_errors_total": false,
+	}
+}
+
+// program is a container of ours, as it is at some moment.
+type program struct {
+	Name     string
+	Restarts int32
+	// LastExit is the exit code with which the run before this one ended; zero when there was none, or it ended well.
+	LastExit int32
+	// Counters are its troubles since it started, by metric and labels. Expired is how often its log has told of an expired cache.
+	Counters map[string]float64
+	Expired  int
+}
+
+// health is how all our programs are, by the UIDs of their Pods and the names of their containers.
+type health map[string]program
+
+// panicked is the exit code of a Go program that panics.
+const panicked = 2
+
+// complaints tell what went wrong between two moments. After a disruption only panics count.
+func complaints(before, after health, isDisrupted bool) (all []string) {
+	for _, key := range slices.Sorted(maps.Keys(after)) {
+		was, is := before[key], after[key]
+		if is.Restarts != was.Restarts {
+			was.Counters, was.Expired = nil, 0
+			if is.LastExit == panicked {
+				all = append(all, fmt.Sprintf("%s ended with exit code %d, as after a panic", is.Name, is.LastExit))
+			} else if !isDisrupted {
+				all = append(all, fmt.Sprintf("%s restarted %d times; the last run ended with exit code %d", is.Name, is.Restarts-was.Restarts, is.LastExit))
+			}
+		}
+		for _, counter := range slices.Sorted(maps.Keys(is.Counters)) {
+			metric, _, _ := strings.Cut(counter, "{")
+			if more := is.Counters[counter] - was.Counters[counter]; more > 0 && (!isDisrupted || troubles()[metric]) {
+				all = append(all, fmt.Sprintf("%s counted %g in %s", is.Name, more, counter))
+			}
+		}
+		if is.Expired > was.Expired && !isDisrupted {
+			all = append(all, fmt.Sprintf("%s logged %d times: %s", is.Name, is.Expired-was.Expired, expiredCache))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(before)) {
+		if _, found := after[key]; !found && !isDisrupted {
+			all = append(all, before[key].Name+" is gone, with all that it could have told")
+		}
+	}
+	return all
+}
+
+// readHealth asks all our programs. One that is not ready has no counters.
+func readHealth(ctx context.Context, config *rest.Config) (health, error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("reaching our programs: %w", err)
+	}
+	pods, err := client.CoreV1().Pods(ours).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("listing our programs: %w", err)
+	}
+	all := health{}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		for _, c := range pod.Status.ContainerStatuses {
+			p := program{Name: pod.Name + "/" + c.Name, Restarts: c.RestartCount}
+			if c.LastTerminationState.Terminated != nil {
+				p.LastExit = c.LastTerminationState.Terminated.ExitCode
+			}
+			if c.Ready {
+				if err := p.ask(ctx, config, client, pod); err != nil {
+					return nil, fmt.Errorf("asking %s how it is: %w", p.Name, err)
+				}
+			}
+			all[string(pod.UID)+"/"+c.Name] = p
+		}
+	}
+	return all, nil
+}
+
+// ask reads the metrics, which are served on the loopback address of the Pod, and the log.
+func (p *program) ask(ctx context.Context, config *rest.Config, client *kubernetes.Clientset, pod *corev1.Pod) error {
+	log, err := client.CoreV1().Pods(ours).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	p.Expired = bytes.Count(log, []byte(expiredCache))
+	port := map[string]int{"controller-manager": 8080, "webhook": 8080, "daemon": 10221}[pod.Labels["control-plane"]]
+	if port == 0 {
+		return nil
+	}
+	text, err := metricsOf(ctx, config, client, pod.Name, port)
+	if err != nil {
+		return err
+	}
+	p.Counters, err = counters(text)
+	return err
+}
+
+// metricsOf reads the metrics of a Pod by way of the API server and the kubelet, which open a connection within the Pod.
+func metricsOf(ctx context.Context, config *rest.Config, client *kubernetes.Clientset, pod string, port int) ([]byte, error) {
+	transport, upgrader, err := spdy.RoundTripperFor(config)
+	if err != nil {
+		return nil, err
+	}
+	url := client.CoreV1().RESTClient().Post().Resource("pods").Namespace(ours).Name(pod).SubResource("portforward").URL()
+	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
+	stop, ready := make(chan struct{}), make(chan struct{})
+	defer close(stop)
+	forward, err := portforward.New(dialer, []string{fmt.Sprintf("0:%d", port)}, stop, ready, io.Discard, io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- forward.ForwardPorts() }()
+	select {
+	case err := <-failed:
+		return nil, fmt.Errorf("forwarding port %d: %w", port, err)
+	case <-ready:
+	}
+	ports, err := forward.GetPorts()
+	if err != nil {
+		return nil, err
+	}
+	return fetch(ctx, fmt.Sprintf("http://127.0.0.1:%d/metrics", ports[0].Local))
+}
+
+func fetch(ctx context.Context, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("it answers %s", answer.Status)
+	}
+	return io.ReadAll(answer.Body)
+}
+
+// counters are the troubles in the text of metrics that are not zero.
+func counters(text []byte) (map[string]float64, error) {
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("reading metrics: %w", err)
+	}
+	found := map[string]float64{}
+	for name := range troubles() {
+		for _, metric := range families[name].GetMetric() {
+			if value := metric.GetCounter().GetValue(); value > 0 {
+				found[name+labelsOf(metric)] = value
+			}
+		}
+	}
+	return found, nil
+}
+
+func labelsOf(metric *dto.Metric) string {
+	var pairs []string
+	for _, label := range metric.GetLabel() {
+		pairs = append(pairs, fmt.Sprintf("%s=%q", label.GetName(), label.GetValue()))
+	}
+	return "{" + strings.Join(pairs, ",") + "}"
+}
+
+// sickLog is what a suite remembers of the health of our programs. It is a folder, which Main and the tests share.
+type sickLog struct{ dir string }
+
+func (l sickLog) file(name string) string { return filepath.Join(l.dir, name) }
+
+// begin takes the baseline.
+func (l sickLog) begin(ctx context.Context, config *rest.Config) error {
+	now, err := settledHealth(ctx, config)
+	if err != nil {
+		return err
+	}
+	return l.write("baseline", now)
+}
+
+// compare judges what became of our programs since the baseline, and keeps it.
+func (l sickLog) compare(ctx context.Context, config *rest.Config, isDisrupted bool) ([]string, error) {
+	var before health
+	var all []string
+	raw, err := os.ReadFile(l.file("baseline"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the baseline: %w", err)
+	}
+	if err := json.Unmarshal(raw, &before); err != nil {
+		return nil, fmt.Errorf("reading the baseline: %w", err)
+	}
+	if raw, err = os.ReadFile(l.file("complaints")); err == nil {
+		err = json.Unmarshal(raw, &all)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("reading complaints: %w", err)
+	}
+	now, err := settledHealth(ctx, config)
+	if err != nil {
+		return all, err
+	}
+	all = append(all, complaints(before, now, isDisrupted)...)
+	return all, errors.Join(l.write("baseline", now), l.write("complaints", all))
+}
+
+// pause notes that a test disrupts our programs from now on.
+func (l sickLog) pause(ctx context.Context, config *rest.Config, test string) error {
+	if _, err := l.compare(ctx, config, false); err != nil {
+		return err
+	}
+	return l.write("disrupted", test)
+}
+
+// resume notes that it does so no more.
+func (l sickLog) resume(ctx context.Context, config *rest.Config) error {
+	if _, err := l.compare(ctx, config, true); err != nil {
+		return err
+	}
+	return os.Remove(l.file("disrupted"))
+}
+
+// isDisrupted reports whether a test disrupts our programs right now.
+func (l sickLog) isDisrupted() bool {
+	_, err := os.Stat(l.file("disrupted"))
+	return err == nil
+}
+
+// end is all that there is to complain of.
+func (l sickLog) end(ctx context.Context, config *rest.Config) ([]string, error) {
+	return l.compare(ctx, config, l.isDisrupted())
+}
+
+// settledHealth reads the health as soon as all programs can be asked: one that is on its way down or up, or in the middle of a restart, is given a minute.
+func settledHealth(ctx context.Context, config *rest.Config) (now health, err error) {
+	for range 60 {
+		if now, err = readHealth(ctx, config); err == nil {
+			return now, nil
+		}
+		time.Sleep(time.Second)
+	}
+	return now, err
+}
+
+func (l sickLog) write(name string, value any) error {
+	return os.WriteFile(l.file(name), []byte(JSON(value)), 0o600)
+}

@@ -1,0 +1,105 @@
+// Copyright The Keelson Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package support
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	errorsCounted = `controller_runtime_reconcile_errors_total{controller="cloneset"}`
+	panicsCounted = `controller_runtime_reconcile_panics_total{controller="cloneset"}`
+)
+
+// TestHealthIsHeldAgainstTheSuite is the proof that a suite of passing tests fails when our programs were not well.
+func TestHealthIsHeldAgainstTheSuite(t *testing.T) {
+	counted := func(counter string, n float64) health {
+		return health{"1/manager": {Name: "manager", Counters: map[string]float64{counter: n}}}
+	}
+	for sentence, tc := range map[string]struct {
+		before, after health
+		isDisrupted   bool
+		want          []string
+	}{
+		"nothing happened":                       {before: counted(errorsCounted, 2), after: counted(errorsCounted, 2)},
+		"an error":                               {before: counted(errorsCounted, 2), after: counted(errorsCounted, 5), want: []string{"manager counted 3 in " + errorsCounted}},
+		"an error while a test disrupted it":     {after: counted(errorsCounted, 5), isDisrupted: true},
+		"a panic":                                {after: counted(panicsCounted, 1), want: []string{"manager counted 1 in " + panicsCounted}},
+		"a panic while a test disrupted it":      {after: counted(panicsCounted, 1), isDisrupted: true, want: []string{"manager counted 1 in " + panicsCounted}},
+		"errors of a program that has restarted": {before: counted(errorsCounted, 9), after: health{"1/manager": {Name: "manager", Restarts: 1, LastExit: 1, Counters: map[string]float64{errorsCounted: 1}}}, want: []string{"manager restarted 1 times; the last run ended with exit code 1", "manager counted 1 in " + errorsCounted}},
+		"a restart while a test disrupted it":    {before: health{"1/manager": {Name: "manager"}}, after: health{"1/manager": {Name: "manager", Restarts: 2, LastExit: 137}}, isDisrupted: true},
+		"a crash while a test disrupted it":      {before: health{"1/manager": {Name: "manager"}}, after: health{"1/manager": {Name: "manager", Restarts: 1, LastExit: 2}}, isDisrupted: true, want: []string{"manager ended with exit code 2, as after a panic"}},
+		"an expired cache":                       {before: health{"1/manager": {Name: "manager", Expired: 1}}, after: health{"1/manager": {Name: "manager", Expired: 2}}, want: []string{"manager logged 1 times: " + expiredCache}},
+		"a program that is gone":                 {before: counted(errorsCounted, 0), after: health{}, want: []string{"manager is gone, with all that it could have told"}},
+		"one that a test has replaced":           {before: counted(errorsCounted, 0), after: health{"2/manager": {Name: "manager"}}, isDisrupted: true},
+	} {
+		t.Run(sentence, func(t *testing.T) { assert.Equal(t, tc.want, complaints(tc.before, tc.after, tc.isDisrupted)) })
+	}
+}
+
+func TestTroublesAreReadFromMetrics(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`# TYPE controller_runtime_reconcile_errors_total counter
+controller_runtime_reconcile_errors_total{controller="cloneset"} 3
+controller_runtime_reconcile_errors_total{controller="other"} 0
+# TYPE controller_runtime_reconcile_panics_total counter
+controller_runtime_reconcile_panics_total{controller="cloneset"} 1
+# TYPE controller_runtime_reconcile_total counter
+controller_runtime_reconcile_total{controller="cloneset",result="error"} 3
+`))
+	}))
+	defer server.Close()
+	text, err := fetch(t.Context(), server.URL)
+	require.NoError(t, err)
+	found, err := counters(text)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]float64{errorsCounted: 3, panicsCounted: 1}, found)
+}
+
+func TestDisruptionOfAClusterThatIsNotOursIsAskedForByName(t *testing.T) {
+	for sentence, tc := range map[string]struct {
+		mode, wish, name string
+		want             bool
+	}{
+		"ours may be disrupted":             {mode: "host", name: "TestX", want: true},
+		"another may not":                   {mode: "existing", name: "TestX"},
+		"unless the test is named":          {mode: "existing", wish: "TestY,TestX", name: "TestX", want: true},
+		"another name does not do":          {mode: "existing", wish: "TestXY", name: "TestX"},
+		"or all are":                        {mode: "existing", wish: "all", name: "TestX", want: true},
+		"deploying is asked for by its own": {mode: "existing", wish: "TestX", name: deploying},
+	} {
+		t.Run(sentence, func(t *testing.T) { assert.Equal(t, tc.want, mayDisrupt(tc.mode, tc.wish, tc.name)) })
+	}
+}
+
+func TestASuiteOnSimulatedNodesEndsWellOnlyWithLeave(t *testing.T) {
+	leave, message := leaveOut("host", "")
+	assert.False(t, leave)
+	assert.Empty(t, message, "on real nodes it goes on")
+	leave, message = leaveOut("sim", "")
+	assert.False(t, leave)
+	assert.Contains(t, message, "KEELSON_ALLOW_SIM=1")
+	leave, message = leaveOut("sim", "1")
+	assert.True(t, leave)
+	assert.NotEmpty(t, message)
+}
+
+func TestWhoBreaksThingsDeclaresIt(t *testing.T) {
+	t.Setenv(sickLogEnv, t.TempDir())
+	require.ErrorContains(t, Kill(t.Context(), "controllers"), "support.Disrupt")
+	require.ErrorContains(t, RestartAPIServer(t.Context()), "support.Disrupt")
+	require.ErrorContains(t, StopKubelet(t.Context(), "node1"), "support.Disrupt")
+	require.ErrorContains(t, Deploy(t.Context(), "default"), "support.Disrupt")
+}
+
+func TestOnlyTheNewestWantedLinesOfALogAreTold(t *testing.T) {
+	r := logRequest{lines: 2, isWanted: isTrouble}
+	log := "{\"level\":\"error\",\"a\":1}\n{\"level\":\"info\"}\n{\"level\":\"error\",\"a\":2}\n{\"level\":\"error\",\"a\":3}\n"
+	assert.Equal(t, "(1 lines before)\n{\"level\":\"error\",\"a\":2}\n{\"level\":\"error\",\"a\":3}\n", string(r.choose([]byte(log))))
+}
