@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -26,6 +28,7 @@ import (
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/cloneset"
+	"github.com/keelson/keelson/controllers/loop/observe"
 	"github.com/keelson/keelson/controllers/loop/register"
 )
 
@@ -60,13 +63,15 @@ func run(ctx context.Context, f flags) error {
 	if err != nil {
 		return err
 	}
+	room.Namespace = f.namespace
 	if err := cloneset.Register(ctx, room, cloneset.Options{Workers: f.cloneSetWorkers, Policy: f.policy}); err != nil {
 		return err
 	}
-	for name, add := range map[string]func(string, healthz.Checker) error{"healthz": mgr.AddHealthzCheck, "readyz": mgr.AddReadyzCheck} {
-		if err := add("ping", healthz.Ping); err != nil {
-			return fmt.Errorf("adding %s: %w", name, err)
-		}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding healthz: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("caches", register.CachesSynced(mgr.GetCache())); err != nil {
+		return fmt.Errorf("adding readyz: %w", err)
 	}
 	for _, sentence := range f.gateNotes {
 		ctrl.Log.Info("feature gates", "note", sentence)
@@ -102,6 +107,7 @@ func newManager(f flags) (ctrl.Manager, error) {
 		LeaderElection:                f.leaderElection,
 		LeaderElectionNamespace:       f.leaderElectionNamespace,
 		LeaderElectionID:              f.leaderElectionID,
+		LeaderElectionConfig:          electionConfig(config),
 		LeaderElectionReleaseOnCancel: true,
 		LeaseDuration:                 &f.leaseDuration,
 		RenewDeadline:                 &f.renewDeadline,
@@ -114,8 +120,17 @@ func newManager(f flags) (ctrl.Manager, error) {
 	return mgr, nil
 }
 
+// electionConfig is how the lease is renewed: on a connection of its own. Clients of one configuration share one, and a renewal would wait behind all that is
+// written and watched on it; whoever cannot renew in time has to stop.
+func electionConfig(config *rest.Config) *rest.Config {
+	own := rest.CopyConfig(config)
+	// The dialer is what makes the transport another one.
+	own.Dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	return own
+}
+
 func cacheOptions(f flags) cache.Options {
-	o := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	o := cache.Options{DefaultTransform: observe.Transform}
 	if f.namespace != "" {
 		// One informer lists this namespace and no other; DefaultNamespaces would hide its index.
 		o.DefaultFieldSelector = fields.OneTermEqualSelector("metadata.namespace", f.namespace)

@@ -19,7 +19,6 @@ import (
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/loop/apply"
-	"github.com/keelson/keelson/controllers/loop/inflight"
 	"github.com/keelson/keelson/controllers/loop/observe"
 	"github.com/keelson/keelson/controllers/loop/register"
 	"github.com/keelson/keelson/controllers/loop/report"
@@ -41,7 +40,6 @@ type Reconciler struct {
 	room     *register.Room
 	hands    *apply.Hands
 	policy   plan.Policy
-	inflight *inflight.Tracker
 	reader   *observe.Reader
 	reporter *report.Reporter
 	// encoded are the revisions of templates, by the UID of their sets.
@@ -60,7 +58,7 @@ type Options struct {
 func Register(ctx context.Context, room *register.Room, o Options) error {
 	r := &Reconciler{
 		client: room.Manager.GetClient(), room: room, hands: room.Hands("cloneset-controller"), policy: o.Policy,
-		inflight: room.Inflight, reader: room.Reader, reporter: room.Reporter,
+		reader: room.Reader, reporter: room.Reporter,
 		encoded: lru.New(4096),
 	}
 	if err := room.Track(ctx, &kruisev1beta1.CloneSet{}); err != nil {
@@ -90,13 +88,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.reader.Forget(set.UID)
 		return ctrl.Result{}, nil
 	}
-	source := observe.FromCache
-	switch r.inflight.State(set.UID) {
-	case inflight.Behind:
-		return ctrl.Result{RequeueAfter: register.BehindIn}, nil
-	case inflight.Expired:
-		ctrl.LoggerFrom(ctx).Info("reading from the API server: the cache has not shown the last writes in time")
-		source = observe.FromServer
+	source, wait := r.room.Source(ctx, set.UID)
+	if wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	if source == observe.FromServer {
+		fresh := &kruisev1beta1.CloneSet{}
+		if err := r.room.Reader.Live.Get(ctx, req.NamespacedName, fresh); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(err)
+		}
+		if fresh.UID != set.UID || fresh.DeletionTimestamp != nil {
+			// The cache will tell.
+			return ctrl.Result{RequeueAfter: r.room.Inflight.AskAgain(set.UID)}, nil
+		}
+		set = fresh
 	}
 	snapshot, err := r.observe(ctx, set, source)
 	if err != nil {

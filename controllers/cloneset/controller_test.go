@@ -46,6 +46,7 @@ func TestWiring(t *testing.T) {
 	t.Run("the defaults of Kubernetes are known", func(t *testing.T) { knowsDefaults(t, w) })
 	stop()
 	t.Run("what OpenKruise left is taken over", func(t *testing.T) { takesOver(t, w) })
+	t.Run("a new leader does not do again what the one before did", func(t *testing.T) { takesTheLead(t, w) })
 	stop = w.startControllers(t)
 	t.Run("a restart of a converged system writes nothing", func(t *testing.T) { restartsQuietly(t, w, stop) })
 }

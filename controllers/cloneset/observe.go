@@ -37,17 +37,13 @@ func (r *Reconciler) observe(ctx context.Context, set *kruisev1beta1.CloneSet, s
 	}
 	// A plan that cannot encode the template says so itself.
 	s.Wanted = r.wanted(set)
-	if len(set.Spec.VolumeClaimTemplates) == 0 {
-		// There are claims only where templates were removed; then the cache is good enough.
-		source = observe.FromCache
-	}
 	if s.Claims, err = r.reader.VolumeClaims(ctx, owner, source); err != nil {
 		return Snapshot{}, err
 	}
-	if s.Released, err = r.released(s); err != nil {
+	if s.Released, err = r.released(ctx, s, source); err != nil {
 		return Snapshot{}, err
 	}
-	if s.Borrowers, err = r.reader.Borrowers(owner, s.Claims); err != nil {
+	if s.Borrowers, err = r.reader.Borrowers(ctx, owner, s.Claims, source); err != nil {
 		return Snapshot{}, err
 	}
 	s.FreshIDs = r.freshIDs(set, s.Pods)
@@ -78,7 +74,7 @@ func (r *Reconciler) wanted(set *kruisev1beta1.CloneSet) *appsv1.ControllerRevis
 }
 
 // released finds the Pods of those claims whose Pod does not belong to the set any more: somebody changed its labels to look at it, and it lives on.
-func (r *Reconciler) released(s Snapshot) (map[string]*pods.Facts, error) {
+func (r *Reconciler) released(ctx context.Context, s Snapshot, source observe.Source) (map[string]*pods.Facts, error) {
 	if len(s.Claims) == 0 {
 		return nil, nil
 	}
@@ -93,7 +89,7 @@ func (r *Reconciler) released(s Snapshot) (map[string]*pods.Facts, error) {
 			continue
 		}
 		asked[id] = true
-		f, err := r.reader.Pod(types.NamespacedName{Namespace: s.Set.Namespace, Name: s.Set.Name + "-" + id})
+		f, err := r.reader.Pod(ctx, types.NamespacedName{Namespace: s.Set.Namespace, Name: s.Set.Name + "-" + id}, source)
 		if err != nil {
 			return nil, err
 		}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
@@ -188,12 +189,21 @@ type simulated struct {
 	encoded [2]int64
 	// overtaken tells of the first Pod that was updated before one of a higher priority.
 	overtaken string
+	// sees is what a plan looks at; nil is the world as it is.
+	sees shown
 	// mutate spoils each decision; nil leaves it as it is.
 	mutate func(*simulated, *plan.Decision)
 	// watch wakes the controller; nil where it is woken at will.
 	watch *watch
 	// isReversed turns the order of the cache, which is chance, round before each plan.
 	isReversed bool
+}
+
+// shown is what there is, or what a cache shows of it.
+type shown interface {
+	Pods() []*corev1.Pod
+	Revisions() []*appsv1.ControllerRevision
+	Claims(owner types.UID) []*corev1.PersistentVolumeClaim
 }
 
 var (
@@ -213,8 +223,12 @@ func (s *simulated) Edit(change func(*kruisev1beta1.CloneSet)) {
 }
 
 func (s *simulated) snapshot(w *sim.World) cloneset.Snapshot {
+	var seen shown = w
+	if s.sees != nil {
+		seen = s.sees
+	}
 	snapshot := cloneset.Snapshot{
-		Set: s.set, Revisions: w.Revisions(), Claims: w.Claims(s.set.UID), FreshIDs: w.FreshIDs(2*int(*s.set.Spec.Replicas) + 1), Policy: s.policy, Now: w.Now,
+		Set: s.set, Revisions: seen.Revisions(), Claims: seen.Claims(s.set.UID), FreshIDs: w.FreshIDs(2*int(*s.set.Spec.Replicas) + 1), Policy: s.policy, Now: w.Now,
 	}
 	if of := [2]int64{s.set.Generation, int64(ptr.Deref(s.set.Status.CollisionCount, 0))}; of != s.encoded || s.wanted == nil {
 		// Without it the plan encodes the template itself.
@@ -222,7 +236,7 @@ func (s *simulated) snapshot(w *sim.World) cloneset.Snapshot {
 		s.encoded = of
 	}
 	snapshot.Wanted = s.wanted
-	for _, pod := range w.Pods() {
+	for _, pod := range seen.Pods() {
 		snapshot.Pods = append(snapshot.Pods, s.read(pod))
 	}
 	s.lookAround(w, &snapshot)

@@ -36,6 +36,7 @@ import (
 	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/cloneset"
+	"github.com/keelson/keelson/controllers/loop/observe"
 	"github.com/keelson/keelson/controllers/loop/register"
 )
 
@@ -44,7 +45,9 @@ type world struct {
 	client.Client
 	// restricted may do what the shipped ClusterRole says, and nothing else; the controllers run with it.
 	restricted *rest.Config
-	scheme     *runtime.Scheme
+	// admin may do everything.
+	admin  *rest.Config
+	scheme *runtime.Scheme
 	// complaints are the errors that the controllers have logged.
 	complaints complaints
 }
@@ -87,6 +90,7 @@ func startWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, env.Stop()) })
 	admin.QPS = -1
+	w.admin = admin
 	w.Client, err = client.New(admin, client.Options{Scheme: w.scheme})
 	require.NoError(t, err)
 
@@ -127,45 +131,52 @@ func shippedRole(t *testing.T) *rbacv1.ClusterRole {
 	}
 }
 
-// startControllers runs the controllers until the returned function is called.
+// startControllers runs the controllers until the returned function is called. When it returns they know what was written before.
 func (w *world) startControllers(t *testing.T) (stop func()) {
 	t.Helper()
+	r := w.startReplica(t, ctrl.Options{Cache: cache.Options{DefaultTransform: late}})
+	<-r.room.TakenOver()
+	return r.stop
+}
+
+// replica is one of several programs.
+type replica struct {
+	room *register.Room
+	// stop ends it; once is enough.
+	stop func()
+}
+
+// startReplica runs the controllers, or lets them stand by.
+func (w *world) startReplica(t *testing.T, options ctrl.Options) replica {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	mgr, err := ctrl.NewManager(w.restricted, ctrl.Options{
-		Scheme:     w.scheme,
-		Logger:     w.complaints.logger(),
-		Cache:      cache.Options{DefaultTransform: late},
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: new(true)},
-	})
+	options.Scheme, options.Logger = w.scheme, w.complaints.logger()
+	options.Metrics = metricsserver.Options{BindAddress: "0"}
+	options.Controller = config.Controller{SkipNameValidation: new(true)}
+	mgr, err := ctrl.NewManager(w.restricted, options)
 	require.NoError(t, err)
 	room, err := register.NewRoom(ctx, mgr)
 	require.NoError(t, err)
 	require.NoError(t, cloneset.Register(ctx, room, cloneset.Options{Workers: 3}))
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	isStopped := false
-	stop = func() {
-		if isStopped {
-			return
-		}
-		isStopped = true
+	stop := sync.OnceFunc(func() {
 		cancel()
 		require.NoError(t, <-ended)
-	}
+	})
 	t.Cleanup(stop)
-	return stop
+	return replica{room: room, stop: stop}
 }
 
 // lagging is the label of Pods whose events reach the cache late.
 const lagging = "test.keelson.io/lagging"
 
-// late strips managed fields as the program does, and holds up the events of some Pods.
+// late leaves out what the program leaves out, and holds up the events of some Pods.
 func late(object any) (any, error) {
 	if pod, isPod := object.(*corev1.Pod); isPod && pod.Labels[lagging] != "" {
 		time.Sleep(30 * time.Millisecond)
 	}
-	return cache.TransformStripManagedFields()(object)
+	return observe.Transform(object)
 }
 
 // namespace makes a new namespace.

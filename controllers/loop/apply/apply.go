@@ -23,7 +23,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -115,7 +115,9 @@ func (h *Hands) create(ctx context.Context, owner Owner, creations []plan.Action
 	if len(creations) == 0 {
 		return
 	}
-	of := family{owner: owner.GetUID(), kind: KindOf(creations[0].Object)}
+	// NOTE: of a type that is not known nothing can be created; each creation says so.
+	kind, _ := inflight.KindOf(h.Client, creations[0].Object)
+	of := family{owner: owner.GetUID(), kind: kind}
 	size, isRefused := h.batches.size(of), false
 	for len(creations) > 0 {
 		batch := creations[:min(size, len(creations))]
@@ -297,6 +299,11 @@ func shortened(message, suffix string) string {
 }
 
 func (h *Hands) perform(ctx context.Context, owner Owner, a plan.Action) error {
+	// It is asked for before the write: what is written must be waited for.
+	gvk, err := h.Client.GroupVersionKindFor(a.Object)
+	if err != nil {
+		return fmt.Errorf("performing %q on %s: %w", a.Verb, a.Object.GetName(), err)
+	}
 	switch a.Verb {
 	case plan.Create:
 		// The client writes the answer into the object; the plan's own stays as it was.
@@ -304,20 +311,20 @@ func (h *Hands) perform(ctx context.Context, owner Owner, a plan.Action) error {
 		if err := h.Client.Create(ctx, object); err != nil {
 			return fmt.Errorf("creating %s: %w", a.Object.GetName(), err)
 		}
-		h.wrote(owner, object)
+		h.Inflight.Wrote(owner.GetUID(), gvk.GroupKind(), object.GetResourceVersion())
 	case plan.Patch:
-		return h.patch(ctx, owner, a)
+		return h.patch(ctx, owner, a, gvk)
 	case plan.Delete:
-		return h.delete(ctx, owner, a)
+		return h.delete(ctx, owner, a, gvk.GroupKind())
 	default:
 		return fmt.Errorf("performing %q on %s: no such verb", a.Verb, a.Object.GetName())
 	}
 	return nil
 }
 
-func (h *Hands) delete(ctx context.Context, owner Owner, a plan.Action) error {
+func (h *Hands) delete(ctx context.Context, owner Owner, a plan.Action, kind inflight.Kind) error {
 	uid := a.Object.GetUID()
-	h.Inflight.Deleting(owner.GetUID(), uid)
+	h.Inflight.Deleting(owner.GetUID(), kind, uid)
 	observed := client.Preconditions{UID: &uid}
 	if a.Locked {
 		version := a.Object.GetResourceVersion()
@@ -332,7 +339,7 @@ func (h *Hands) delete(ctx context.Context, owner Owner, a plan.Action) error {
 }
 
 // patch makes the writes of an action one after the other, each on the version that the one before gave.
-func (h *Hands) patch(ctx context.Context, owner Owner, a plan.Action) error {
+func (h *Hands) patch(ctx context.Context, owner Owner, a plan.Action, gvk schema.GroupVersionKind) error {
 	version := a.Object.GetResourceVersion()
 	for _, change := range a.Changes {
 		if change.Unlocked {
@@ -342,10 +349,7 @@ func (h *Hands) patch(ctx context.Context, owner Owner, a plan.Action) error {
 		if err != nil {
 			return fmt.Errorf("patching %s: %w", a.Object.GetName(), err)
 		}
-		object, err := h.answer(a.Object)
-		if err != nil {
-			return fmt.Errorf("patching %s: %w", a.Object.GetName(), err)
-		}
+		object := answer(a.Object, gvk)
 		patch := client.RawPatch(types.StrategicMergePatchType, body)
 		if change.Subresource == "" {
 			err = h.Client.Patch(ctx, object, patch)
@@ -356,29 +360,16 @@ func (h *Hands) patch(ctx context.Context, owner Owner, a plan.Action) error {
 			return fmt.Errorf("patching %s: %w", a.Object.GetName(), err)
 		}
 		version = object.GetResourceVersion()
-		h.Inflight.Wrote(owner.GetUID(), KindOf(a.Object), version)
+		h.Inflight.Wrote(owner.GetUID(), gvk.GroupKind(), version)
 	}
 	return nil
 }
 
 // answer is what the API server answers a patch with: the metadata. The rest would be sent and decoded for nothing.
-func (h *Hands) answer(object plan.Object) (*metav1.PartialObjectMetadata, error) {
-	kind, err := h.Client.GroupVersionKindFor(object)
-	if err != nil {
-		return nil, err
-	}
+func answer(object plan.Object, gvk schema.GroupVersionKind) *metav1.PartialObjectMetadata {
 	target := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: object.GetName(), Namespace: object.GetNamespace()}}
-	target.SetGroupVersionKind(kind)
-	return target, nil
-}
-
-func (h *Hands) wrote(owner Owner, object client.Object) {
-	h.Inflight.Wrote(owner.GetUID(), KindOf(object), object.GetResourceVersion())
-}
-
-// KindOf names the kind of an object for inflight: the name of its Go type.
-func KindOf(object runtime.Object) inflight.Kind {
-	return inflight.Kind(reflect.TypeOf(object).Elem().Name())
+	target.SetGroupVersionKind(gvk)
+	return target
 }
 
 // bare is an object of the same type that has a name and nothing else: a target for the client to write its answer into.

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/keelson/keelson/controllers/loop/apply"
+	"github.com/keelson/keelson/controllers/loop/inflight"
 )
 
 // Owner is the workload whose children are observed.
@@ -108,10 +108,14 @@ func (c *claims) adopt(ctx context.Context, child client.Object) (client.Object,
 }
 
 func (c *claims) write(ctx context.Context, child client.Object, patch string) (client.Object, error) {
+	kind, err := inflight.KindOf(c.Client, child)
+	if err != nil {
+		return nil, fmt.Errorf("changing the owner of %s: %w", child.GetName(), err)
+	}
 	target := child.DeepCopyObject().(client.Object)
 	if err := c.Client.Patch(ctx, target, client.RawPatch(types.StrategicMergePatchType, []byte(patch))); err != nil {
 		return nil, fmt.Errorf("changing the owner of %s: %w", child.GetName(), err)
 	}
-	c.Inflight.Wrote(c.owner.Object.GetUID(), apply.KindOf(target), target.GetResourceVersion())
+	c.Inflight.Wrote(c.owner.Object.GetUID(), kind, target.GetResourceVersion())
 	return target, nil
 }

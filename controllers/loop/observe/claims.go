@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keelson/keelson/controllers/plan/pods"
@@ -28,7 +29,7 @@ func (r *Reader) VolumeClaims(ctx context.Context, owner Owner, source Source) (
 		return mine, nil
 	}
 	var list corev1.PersistentVolumeClaimList
-	if err := r.Live.List(ctx, &list, client.InNamespace(owner.Object.GetNamespace())); err != nil {
+	if err := r.listLive(ctx, owner, &list); err != nil {
 		return nil, fmt.Errorf("listing PersistentVolumeClaims: %w", err)
 	}
 	var mine []*corev1.PersistentVolumeClaim
@@ -58,11 +59,18 @@ func IndexClaimUsers(object any) ([]string, error) {
 	return keys, nil
 }
 
-// Borrowers returns the Pods in the cache that use one of these claims and that the owner does not control, by the name of the claim, each list sorted by name.
-func (r *Reader) Borrowers(owner Owner, all []*corev1.PersistentVolumeClaim) (map[string][]*corev1.Pod, error) {
+// Borrowers returns the Pods that use one of these claims and that the owner does not control, by the name of the claim, each list sorted by name.
+func (r *Reader) Borrowers(ctx context.Context, owner Owner, all []*corev1.PersistentVolumeClaim, source Source) (map[string][]*corev1.Pod, error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	usersOf, err := r.claimUsers(ctx, owner, source)
+	if err != nil {
+		return nil, fmt.Errorf("listing the Pods that use claims: %w", err)
+	}
 	var found map[string][]*corev1.Pod
 	for _, claim := range all {
-		users, err := r.PodIndex.ByIndex(ClaimUserIndex, client.ObjectKeyFromObject(claim).String())
+		users, err := usersOf(client.ObjectKeyFromObject(claim).String())
 		if err != nil {
 			return nil, fmt.Errorf("listing the Pods that use claim %s: %w", claim.Name, err)
 		}
@@ -83,8 +91,33 @@ func (r *Reader) Borrowers(owner Owner, all []*corev1.PersistentVolumeClaim) (ma
 	return found, nil
 }
 
-// Pod returns the Facts of one Pod in the cache, whomever it belongs to; nil when there is none.
-func (r *Reader) Pod(key types.NamespacedName) (*pods.Facts, error) {
+// claimUsers finds the Pods under the keys of ClaimUserIndex: in the cache, or among those that the API server lists now.
+func (r *Reader) claimUsers(ctx context.Context, owner Owner, source Source) (func(key string) ([]any, error), error) {
+	if source == FromCache {
+		return func(key string) ([]any, error) { return r.PodIndex.ByIndex(ClaimUserIndex, key) }, nil
+	}
+	var list corev1.PodList
+	if err := r.Live.List(ctx, &list, client.InNamespace(owner.Object.GetNamespace())); err != nil {
+		return nil, err
+	}
+	index := toolscache.NewIndexer(toolscache.MetaNamespaceKeyFunc, toolscache.Indexers{ClaimUserIndex: IndexClaimUsers})
+	for i := range list.Items {
+		if err := index.Add(&list.Items[i]); err != nil {
+			return nil, err
+		}
+	}
+	return func(key string) ([]any, error) { return index.ByIndex(ClaimUserIndex, key) }, nil
+}
+
+// Pod returns the Facts of one Pod, whomever it belongs to; nil when there is none.
+func (r *Reader) Pod(ctx context.Context, key types.NamespacedName, source Source) (*pods.Facts, error) {
+	if source == FromServer {
+		pod := &corev1.Pod{}
+		if err := r.Live.Get(ctx, key, pod); err != nil {
+			return nil, client.IgnoreNotFound(err)
+		}
+		return pods.Read(pod), nil
+	}
 	object, found, err := r.PodIndex.GetByKey(key.String())
 	if err != nil || !found {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -66,7 +67,8 @@ type Source int
 const (
 	// FromCache reads what the informers hold.
 	FromCache Source = iota
-	// FromServer reads from the API server, after the cache was seen to lag for too long.
+	// FromServer reads from the API server, after the cache was seen to lag for too long. A pass reads all that it looks at from there, its owner too: each read
+	// shows all that was written for the owner before, and nobody writes for it meanwhile, so that what is read fits together.
 	FromServer
 )
 
@@ -101,7 +103,7 @@ func (r *Reader) podList(ctx context.Context, owner Owner, source Source) ([]*co
 		return ownAndOrphans[*corev1.Pod](r.PodIndex, owner)
 	}
 	var list corev1.PodList
-	err := r.Live.List(ctx, &list, client.InNamespace(owner.Object.GetNamespace()))
+	err := r.listLive(ctx, owner, &list)
 	return pointers(list.Items), err
 }
 
@@ -130,8 +132,22 @@ func (r *Reader) revisionList(ctx context.Context, owner Owner, source Source) (
 		return ownAndOrphans[*appsv1.ControllerRevision](r.RevisionIndex, owner)
 	}
 	var list appsv1.ControllerRevisionList
-	err := r.Live.List(ctx, &list, client.InNamespace(owner.Object.GetNamespace()))
+	err := r.listLive(ctx, owner, &list)
 	return pointers(list.Items), err
+}
+
+// listLive lists the objects of a kind in the owner's namespace as the API server has them now. It tells inflight, which waits for deletions.
+func (r *Reader) listLive(ctx context.Context, owner Owner, list client.ObjectList) error {
+	kind, err := inflight.KindOf(r.Client, list)
+	if err != nil {
+		return err
+	}
+	if err := r.Live.List(ctx, list, client.InNamespace(owner.Object.GetNamespace())); err != nil {
+		return err
+	}
+	kind.Kind = strings.TrimSuffix(kind.Kind, "List")
+	r.Inflight.Listed(owner.Object.GetUID(), kind, list.GetResourceVersion())
+	return nil
 }
 
 // ownAndOrphans are what the owner controls and the orphans of its namespace.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -38,7 +39,7 @@ import (
 	"github.com/keelson/keelson/controllers/loop/report"
 )
 
-// ageLimit is how long a write may stay unseen before it is forgotten and read from the API server.
+// ageLimit is how long a write may stay unseen before its owner is read from the API server.
 const ageLimit = 30 * time.Second
 
 // Room is what all kinds work with.
@@ -47,18 +48,30 @@ type Room struct {
 	Inflight *inflight.Tracker
 	Reader   *observe.Reader
 	Reporter *report.Reporter
+	// Namespace is the only one that is worked in; empty means all.
+	Namespace string
+
+	takeOver *takeOver
+	// stale counts caches that are too late, by kind.
+	stale *prometheus.CounterVec
 }
 
-// NewRoom prepares the indexes that kinds share and the tracking of the cache's progress.
+// NewRoom prepares the indexes that kinds share, the tracking of the cache's progress, and what a new leader has to wait for.
 func NewRoom(ctx context.Context, mgr ctrl.Manager) (*Room, error) {
-	tracker := inflight.New(ageLimit, clock.RealClock{})
+	tracker, stale, err := newTracker()
+	if err != nil {
+		return nil, err
+	}
 	r := &Room{
 		Manager:  mgr,
 		Inflight: tracker,
 		Reader:   &observe.Reader{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Inflight: tracker},
+		stale:    stale,
 		Reporter: &report.Reporter{Client: mgr.GetClient(), Inflight: tracker, Clock: clock.RealClock{}},
 	}
-	var err error
+	if r.takeOver, err = newTakeOver(mgr, tracker, func() string { return r.Namespace }); err != nil {
+		return nil, err
+	}
 	if r.Reader.PodIndex, err = r.index(ctx, &corev1.Pod{}); err != nil {
 		return nil, err
 	}
@@ -97,7 +110,26 @@ func (r *Room) Track(ctx context.Context, object client.Object) error {
 	if err != nil {
 		return fmt.Errorf("watching %T: %w", object, err)
 	}
-	kind := apply.KindOf(object)
+	kind, err := inflight.KindOf(r.Manager.GetClient(), object)
+	if err != nil {
+		return fmt.Errorf("watching %T: %w", object, err)
+	}
+	if shared, isShared := informer.(toolscache.SharedIndexInformer); isShared {
+		// A cache that takes in nothing of its kind for a while still learns how far it is.
+		r.Inflight.Follow(kind, shared.GetStore().LastStoreSyncResourceVersion)
+	}
+	r.takeOver.kinds[kind] = object
+	r.Inflight.Hold(kind)
+	// A counter that has never counted is served as 0, and not left out.
+	r.stale.WithLabelValues(kind.String())
+	if _, err = informer.AddEventHandler(r.shows(kind)); err != nil {
+		return fmt.Errorf("watching %T: %w", object, err)
+	}
+	return nil
+}
+
+// shows tells of what the cache of a kind shows.
+func (r *Room) shows(kind inflight.Kind) toolscache.ResourceEventHandler {
 	seen := func(obj any) {
 		if o, isObject := obj.(client.Object); isObject {
 			r.Inflight.Seen(kind, o.GetResourceVersion())
@@ -106,26 +138,37 @@ func (r *Room) Track(ctx context.Context, object client.Object) error {
 			}
 		}
 	}
-	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    seen,
-		UpdateFunc: func(_, obj any) { seen(obj) },
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc: seen,
+		UpdateFunc: func(old, obj any) {
+			seen(obj)
+			// A cache that lost its watch may find another object of the name, and tells of no deletion.
+			was, isObject := old.(client.Object)
+			if now, isNew := obj.(client.Object); isObject && isNew && was.GetUID() != now.GetUID() {
+				r.gone(was.GetUID())
+			}
+		},
 		DeleteFunc: func(obj any) {
 			if unknown, isUnknown := obj.(toolscache.DeletedFinalStateUnknown); isUnknown {
 				obj = unknown.Obj
 			}
 			seen(obj)
 			if o, isObject := obj.(client.Object); isObject {
-				r.Inflight.Gone(o.GetUID())
-				r.Reader.Forget(o.GetUID())
-				r.Reporter.Forget(o.GetUID())
+				r.gone(o.GetUID())
 			}
 		},
-	})
-	if err != nil {
-		return fmt.Errorf("watching %T: %w", object, err)
 	}
-	return nil
 }
+
+// gone drops what is known of an object that is no more.
+func (r *Room) gone(uid types.UID) {
+	r.Inflight.Gone(uid)
+	r.Reader.Forget(uid)
+	r.Reporter.Forget(uid)
+}
+
+// TakenOver is closed when it is known what whoever worked before has written. Objects are looked at as soon as the caches show that.
+func (r *Room) TakenOver() <-chan struct{} { return r.takeOver.done }
 
 // Hands makes the hands of a kind; its name is the reporting component of its events.
 func (r *Room) Hands(name string) *apply.Hands {
@@ -158,9 +201,6 @@ func (r *Room) Options(q Queue) controller.Options {
 		},
 	}
 }
-
-// BehindIn is when to look again at an object whose cache is behind.
-const BehindIn = 10 * time.Millisecond
 
 // The owner of many Pods is woken for many of their events together, because looking at it costs by its Pods.
 const (

@@ -27,7 +27,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/keelson/keelson/controllers/loop/apply"
 	"github.com/keelson/keelson/controllers/loop/inflight"
 	"github.com/keelson/keelson/controllers/plan"
 )
@@ -64,6 +63,10 @@ func (r *Reporter) Status(ctx context.Context, n News) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	kind, err := inflight.KindOf(r.Client, n.Wanted)
+	if err != nil {
+		return 0, fmt.Errorf("writing the status: %w", err)
+	}
 	err = r.Client.Status().Patch(ctx, n.Wanted, client.RawPatch(types.MergePatchType, patch))
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		// A newer version is about to arrive, and is reported on then.
@@ -73,7 +76,7 @@ func (r *Reporter) Status(ctx context.Context, n News) (time.Duration, error) {
 		return 0, fmt.Errorf("writing the status: %w", err)
 	}
 	r.written.Store(n.Wanted.GetUID(), r.Clock.Now())
-	r.Inflight.Wrote(n.Wanted.GetUID(), apply.KindOf(n.Wanted), n.Wanted.GetResourceVersion())
+	r.Inflight.Wrote(n.Wanted.GetUID(), kind, n.Wanted.GetResourceVersion())
 	return 0, nil
 }
 

@@ -11,6 +11,7 @@
 //
 // It knows no kind: what is kind-specific enters through Controller. Nothing in it is random by itself; chance is an input.
 //
-// What it leaves out on purpose: stale caches (loop/inflight prevents plans on them), and writes of others between the writes of one pass
-// (they show as conflicts, which can be injected).
+// Caches show the world late, each kind for itself. A test that uses them brings what keeps plans from them: loop/inflight, which is told of writes through Memory.
+//
+// What it leaves out on purpose: writes of others between the writes of one pass (they show as conflicts, which can be injected).
 package sim

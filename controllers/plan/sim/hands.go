@@ -160,9 +160,13 @@ func (w *World) performNoted(a plan.Action, outcome *plan.Outcome) (bool, error)
 func (w *World) perform(a plan.Action) error {
 	switch a.Verb {
 	case plan.Create:
-		return w.attempt(a, func() error { return w.create(a) })
+		err := w.attempt(a, func() error { return w.create(a) })
+		if err == nil {
+			w.wrote(a.Object, "")
+		}
+		return err
 	case plan.Delete:
-		return w.attempt(a, func() error { return w.delete(a) })
+		return w.forgetting(a, func() error { return w.attempt(a, func() error { return w.delete(a) }) })
 	case plan.Patch:
 		version := a.Object.GetResourceVersion()
 		for _, change := range a.Changes {
@@ -173,6 +177,7 @@ func (w *World) perform(a plan.Action) error {
 			if err != nil {
 				return err
 			}
+			w.wrote(a.Object, version)
 		}
 		return nil
 	default:

@@ -61,6 +61,8 @@ type World struct {
 	Refuses bool
 	// Full says that no node has room now for a Pod that wants more CPU than it has.
 	Full bool
+	// Memory is told of the controllers' writes as the hands tell of theirs; nil tells nobody. What is told for one pass belongs to one owner.
+	Memory Memory
 	// Script is told what happens; nil tells nobody.
 	Script *Script
 	// Watch is shown every change of a Pod, a revision or a claim, as a watch would: the first is nil for a new object, the second for one that is gone.
