@@ -47,7 +47,7 @@ func held(w *world) {
 	}
 	w.eventually("the policy is in force", func() error {
 		if err := patch(rule); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "caBundle only") {
-			return fmt.Errorf("not denied: %w", err)
+			return fmt.Errorf("not denied: %v", err)
 		}
 		return nil
 	})
