@@ -57,6 +57,13 @@ func (v *view) health(status *kruisev1beta1.CloneSetStatus, o plan.Outcome) heal
 		return health{reason: reasonDeadline, message: progress, stalled: true}
 	case isFailing:
 		return health{reason: reasonFailed, message: progress, reconciling: true}
+	}
+	return v.healthOfRollout(status, progress)
+}
+
+// healthOfRollout is the health of a set for which nothing fails, and time has not run out.
+func (v *view) healthOfRollout(status *kruisev1beta1.CloneSetStatus, progress string) health {
+	switch {
 	case v.isComplete(status):
 		return health{reason: reasonAvailable, message: progress, ready: true}
 	case v.isOnDelete() && v.isServing(status):

@@ -147,7 +147,7 @@ func TestRandomLag(t *testing.T) {
 		c := newChaos(seed)
 		c.Faults = sim.Faults{sim.Conflict: 20, sim.Refusal: 10, sim.Kill: 20}
 		// What wakes them is not in question here: they are woken at will.
-		c.World.Watch, c.IsWoken, c.controller.watch = nil, nil, nil
+		c.Watch, c.IsWoken, c.controller.watch = nil, nil, nil
 		c.lag = lagged(c.Play, c.controller, 5*time.Second)
 		c.Allowed = ofTheWorld()
 		for range stepsPerSeed {

@@ -43,6 +43,20 @@ func (v *view) tellProgress(status *kruisev1beta1.CloneSetStatus) {
 		removeCondition(status, kruisev1beta1.CloneSetConditionProgressing)
 		return
 	}
+	c := v.progress(status, deadline)
+	told := conditionOf(status, c.Type)
+	if told != nil && told.Status == c.Status && told.Reason == c.Reason {
+		return
+	}
+	c.LastUpdateTime, c.LastTransitionTime = metav1.NewTime(v.Now), metav1.NewTime(v.Now)
+	if told != nil && told.Status == c.Status {
+		c.LastTransitionTime = told.LastTransitionTime
+	}
+	put(status, c)
+}
+
+// progress is the condition without its times: the first that holds wins.
+func (v *view) progress(status *kruisev1beta1.CloneSetStatus, deadline time.Duration) kruisev1beta1.CloneSetCondition {
 	c := kruisev1beta1.CloneSetCondition{Type: kruisev1beta1.CloneSetConditionProgressing, Status: corev1.ConditionTrue}
 	switch {
 	case v.isComplete(status):
@@ -57,15 +71,7 @@ func (v *view) tellProgress(status *kruisev1beta1.CloneSetStatus) {
 	default:
 		c.Reason, c.Message = kruisev1beta1.CloneSetProgressUpdated, "CloneSet is progressing"
 	}
-	told := conditionOf(status, c.Type)
-	if told != nil && told.Status == c.Status && told.Reason == c.Reason {
-		return
-	}
-	c.LastUpdateTime, c.LastTransitionTime = metav1.NewTime(v.Now), metav1.NewTime(v.Now)
-	if told != nil && told.Status == c.Status {
-		c.LastTransitionTime = told.LastTransitionTime
-	}
-	put(status, c)
+	return c
 }
 
 // isExceeded reports whether the work that Progressing tells of has taken longer than the deadline. A set that has rested begins anew, however long it did.

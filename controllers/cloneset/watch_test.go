@@ -42,7 +42,7 @@ func watchFor(s *simulated, p *sim.Play) *watch {
 	room := &register.Room{Reader: &observe.Reader{}}
 	w := &watch{controller: s, podChanged: register.PodChanged(), claims: register.ClaimChanged(), isWoken: true}
 	w.pods = room.OwnerOfPod(kruisev1beta1.GroupVersion.WithKind("CloneSet"), w.adopters)
-	p.World.Watch = w.see
+	p.Watch = w.see
 	p.IsWoken = func() bool { return w.isWoken || w.seen != s.set }
 	s.watch = w
 	return w

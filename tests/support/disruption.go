@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -89,15 +90,11 @@ func programsRun(ctx context.Context, client kubernetes.Interface) error {
 	if err != nil {
 		return err
 	}
-	pods, err := client.CoreV1().Pods(ours).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return err
-	}
 	wanted := 0
-	for _, d := range deployments.Items {
-		wanted += int(*d.Spec.Replicas)
-		if s := d.Status; s.ObservedGeneration != d.Generation || s.UpdatedReplicas != *d.Spec.Replicas || s.AvailableReplicas != *d.Spec.Replicas || *d.Spec.Replicas == 0 {
-			return fmt.Errorf("%s has %d of %d available", d.Name, s.AvailableReplicas, *d.Spec.Replicas)
+	for i := range deployments.Items {
+		d := &deployments.Items[i]
+		if wanted += int(*d.Spec.Replicas); !isRolledOut(d) {
+			return fmt.Errorf("%s has %d of %d available", d.Name, d.Status.AvailableReplicas, *d.Spec.Replicas)
 		}
 	}
 	for _, d := range agents.Items {
@@ -106,13 +103,28 @@ func programsRun(ctx context.Context, client kubernetes.Interface) error {
 			return fmt.Errorf("%s has %d of %d ready", d.Name, s.NumberReady, s.DesiredNumberScheduled)
 		}
 	}
-	if wanted == 0 {
+	return thereAre(ctx, client, wanted)
+}
+
+// isRolledOut reports whether all Pods of a Deployment, which is not scaled to 0, are as it wants them.
+func isRolledOut(d *appsv1.Deployment) bool {
+	s, replicas := d.Status, *d.Spec.Replicas
+	return replicas > 0 && s.ObservedGeneration == d.Generation && s.UpdatedReplicas == replicas && s.AvailableReplicas == replicas
+}
+
+// thereAre fails unless our namespace holds so many Pods, and some.
+func thereAre(ctx context.Context, client kubernetes.Interface, wanted int) error {
+	pods, err := client.CoreV1().Pods(ours).List(ctx, metav1.ListOptions{})
+	switch {
+	case err != nil:
+		return err
+	case wanted == 0:
 		return fmt.Errorf("namespace %s holds none", ours)
-	}
-	if len(pods.Items) != wanted {
+	case len(pods.Items) != wanted:
 		return fmt.Errorf("there are %d Pods of %d", len(pods.Items), wanted)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // controllersServe reports whether a Pod of the controllers is ready. When nobody can tell, it is taken for granted: the API server has its own reasons.

@@ -65,29 +65,34 @@ const panicked = 2
 // complaints tell what went wrong between two moments. After a disruption only panics count.
 func complaints(before, after health, isDisrupted bool) (all []string) {
 	for _, key := range slices.Sorted(maps.Keys(after)) {
-		was, is := before[key], after[key]
-		if is.Restarts != was.Restarts {
-			was.Counters, was.Expired = nil, 0
-			if is.LastExit == panicked {
-				all = append(all, fmt.Sprintf("%s ended with exit code %d, as after a panic", is.Name, is.LastExit))
-			} else if !isDisrupted {
-				all = append(all, fmt.Sprintf("%s restarted %d times; the last run ended with exit code %d", is.Name, is.Restarts-was.Restarts, is.LastExit))
-			}
-		}
-		for _, counter := range slices.Sorted(maps.Keys(is.Counters)) {
-			metric, _, _ := strings.Cut(counter, "{")
-			if more := is.Counters[counter] - was.Counters[counter]; more > 0 && (!isDisrupted || troubles()[metric]) {
-				all = append(all, fmt.Sprintf("%s counted %g in %s", is.Name, more, counter))
-			}
-		}
-		if is.Expired > was.Expired && !isDisrupted {
-			all = append(all, fmt.Sprintf("%s logged %d times: %s", is.Name, is.Expired-was.Expired, expiredCache))
-		}
+		all = append(all, after[key].complaints(before[key], isDisrupted)...)
 	}
 	for _, key := range slices.Sorted(maps.Keys(before)) {
 		if _, found := after[key]; !found && !isDisrupted {
 			all = append(all, before[key].Name+" is gone, with all that it could have told")
 		}
+	}
+	return all
+}
+
+// complaints tell what went wrong with one program since another moment.
+func (p program) complaints(was program, isDisrupted bool) (all []string) {
+	if p.Restarts != was.Restarts {
+		was.Counters, was.Expired = nil, 0
+		if p.LastExit == panicked {
+			all = append(all, fmt.Sprintf("%s ended with exit code %d, as after a panic", p.Name, p.LastExit))
+		} else if !isDisrupted {
+			all = append(all, fmt.Sprintf("%s restarted %d times; the last run ended with exit code %d", p.Name, p.Restarts-was.Restarts, p.LastExit))
+		}
+	}
+	for _, counter := range slices.Sorted(maps.Keys(p.Counters)) {
+		metric, _, _ := strings.Cut(counter, "{")
+		if more := p.Counters[counter] - was.Counters[counter]; more > 0 && (!isDisrupted || troubles()[metric]) {
+			all = append(all, fmt.Sprintf("%s counted %g in %s", p.Name, more, counter))
+		}
+	}
+	if p.Expired > was.Expired && !isDisrupted {
+		all = append(all, fmt.Sprintf("%s logged %d times: %s", p.Name, p.Expired-was.Expired, expiredCache))
 	}
 	return all
 }

@@ -51,9 +51,7 @@ func (c *claims) claim(ctx context.Context, child client.Object) (client.Object,
 	case controller != nil:
 		_, err := c.release(ctx, child)
 		return nil, ignoreOvertaken(err)
-	case !matches || child.GetDeletionTimestamp() != nil || c.owner.Object.GetDeletionTimestamp() != nil:
-		return nil, nil
-	case c.owner.MayAdopt == nil || !c.owner.MayAdopt(child):
+	case !matches || !c.mayAdopt(child):
 		return nil, nil
 	}
 	if err := c.askLive(ctx); err != nil {
@@ -64,6 +62,12 @@ func (c *claims) claim(ctx context.Context, child client.Object) (client.Object,
 		return nil, ignoreOvertaken(err)
 	}
 	return adopted, nil
+}
+
+// mayAdopt reports whether an orphan that matches is to be taken, as far as that can be said without asking anybody.
+func (c *claims) mayAdopt(orphan client.Object) bool {
+	isLeaving := orphan.GetDeletionTimestamp() != nil || c.owner.Object.GetDeletionTimestamp() != nil
+	return !isLeaving && c.owner.MayAdopt != nil && c.owner.MayAdopt(orphan)
 }
 
 // ignoreOvertaken drops the error of a write that the world was faster than; an event will tell.

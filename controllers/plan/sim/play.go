@@ -155,13 +155,14 @@ func (p *Play) Settle(turns int) bool {
 		if isDue {
 			pass = p.Reconcile()
 		}
+		isBusy, isVain := isDue && !pass.IsIdle(), isDue && pass.isVain()
 		switch steps := p.Steps(); {
-		case isDue && !pass.IsIdle() && !pass.isVain():
+		case isBusy && !isVain:
 		case len(steps) > 0:
 			p.TakeStep(steps[0])
 		case p.wakeAt.After(p.Now):
 			p.Pause(p.wakeAt.Sub(p.Now))
-		case isDue && pass.isVain() && p.IsWoken != nil:
+		case isVain && p.IsWoken != nil:
 		default:
 			p.checkRest(p.lastPass(pass))
 			return true
