@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/tests/support"
 )
@@ -139,20 +140,38 @@ func TestAGracePeriodDrainsBeforeTheImageChanges(t *testing.T) {
 	}
 }
 
+// since is when a condition of a Pod became what it is, to the second.
+func since(pod corev1.Pod, kind corev1.PodConditionType, status corev1.ConditionStatus) time.Time {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == kind && c.Status == status {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
+}
+
 func TestMinReadySecondsSlowsTheRollout(t *testing.T) {
+	const wait = 4 * time.Second
 	s := support.Begin(t)
-	s.Create(support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").MinReadySeconds(4).Obj())
-	statuses := s.WatchSet("web")
-	statuses.Saw("Pods are ready but not available yet", func(set *kruisev1beta1.CloneSet) bool {
-		return set.Status.ReadyReplicas == 2 && set.Status.AvailableReplicas < 2
-	})
-	s.WaitReady("web")
-	statuses = s.WatchSet("web")
+	s.Create(support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").MinReadySeconds(int32(wait.Seconds())).Obj())
+	told := support.Condition(s.WaitReady("web"), kruisev1beta1.CloneSetConditionReady).LastTransitionTime
+	for name, pod := range s.Pods(web) {
+		assert.GreaterOrEqual(t, told.Sub(since(pod, corev1.PodReady, corev1.ConditionTrue)), wait, "%s is ready for a while before it is available", name)
+	}
+	witness := s.Watch(web)
 	s.SetImage("web", support.ImageV2)
-	statuses.Saw("one Pod is ready, not available, and the other waits", func(set *kruisev1beta1.CloneSet) bool {
-		return set.Status.UpdatedReadyReplicas == 1 && set.Status.UpdatedAvailableReplicas == 0 && set.Status.UpdatedReplicas == 1
-	})
 	s.WaitFor("web", "both are updated", isUpdated(2))
+	pods := s.Pods(web)
+	names := sortedNames(pods)
+	first, second := pods[names[0]], pods[names[1]]
+	if since(second, corev1.PodReady, corev1.ConditionTrue).Before(since(first, corev1.PodReady, corev1.ConditionTrue)) {
+		first, second = second, first
+	}
+	drained := witness.Saw("the second one is drained", func(pod corev1.Pod) bool {
+		return pod.Name == second.Name && !since(pod, pub.InPlaceUpdateReady, corev1.ConditionFalse).IsZero()
+	})
+	assert.GreaterOrEqual(t, since(drained, pub.InPlaceUpdateReady, corev1.ConditionFalse).Sub(since(first, corev1.PodReady, corev1.ConditionTrue)), wait,
+		"the second one waits until the first one is available")
 }
 
 func TestAChangeThatCannotBeMadeInPlaceSaysWhy(t *testing.T) {

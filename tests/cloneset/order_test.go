@@ -112,16 +112,6 @@ func TestABrokenPodDoesNotWaitForThoseOfAHigherPriority(t *testing.T) {
 	s.WaitFor("web", "all Pods are updated", isUpdated(3))
 }
 
-// readySince is when a Pod became ready, to the second.
-func readySince(pod corev1.Pod) time.Time {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.LastTransitionTime.Time
-		}
-	}
-	return time.Time{}
-}
-
 func TestScalingInLeavesTheZonesEven(t *testing.T) {
 	s := support.Begin(t)
 	var nodes corev1.NodeList
@@ -145,7 +135,7 @@ func TestScalingInLeavesTheZonesEven(t *testing.T) {
 		s.Create(pod)
 		s.Eventually(name+" is ready", func() bool { return support.IsReady(s.Pods(web)[name]) })
 		assert.Equal(t, node.Labels[corev1.LabelTopologyZone], s.Pods(web)[name].Labels[corev1.LabelTopologyZone], "Kubernetes copies the zone")
-		ready := readySince(s.Pods(web)[name])
+		ready := since(s.Pods(web)[name], corev1.PodReady, corev1.ConditionTrue)
 		s.Eventually("the next Pod is younger, and ready later, by the seconds that Kubernetes counts in", func() bool { return time.Since(ready) > 2*time.Second })
 	}
 	s.Create(set)

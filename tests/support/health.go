@@ -9,9 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,8 +24,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/portforward"
-	"k8s.io/client-go/transport/spdy"
 )
 
 // sickLogEnv names the variable with the folder of the suite's sickLog.
@@ -42,6 +38,7 @@ func troubles() map[string]bool {
 		"controller_runtime_reconcile_panics_total": true,
 		"controller_runtime_webhook_panics_total":   true,
 		"controller_runtime_reconcile_errors_total": false,
+		"keelson_cache_stale_total":                 false,
 	}
 }
 
@@ -126,67 +123,23 @@ func readHealth(ctx context.Context, config *rest.Config) (health, error) {
 	return all, nil
 }
 
-// ask reads the metrics, which are served on the loopback address of the Pod, and the log.
+// ask reads the metrics and the log.
 func (p *program) ask(ctx context.Context, config *rest.Config, client *kubernetes.Clientset, pod *corev1.Pod) error {
 	log, err := client.CoreV1().Pods(ours).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
 	p.Expired = bytes.Count(log, []byte(expiredCache))
-	port := map[string]int{"controller-manager": 8080, "webhook": 8080, "daemon": 10221}[pod.Labels["control-plane"]]
-	if port == 0 {
+	source, found := sourceOf(pod)
+	if !found {
 		return nil
 	}
-	text, err := metricsOf(ctx, config, client, pod.Name, port)
+	text, err := source.read(ctx, config, client)
 	if err != nil {
 		return err
 	}
 	p.Counters, err = counters(text)
 	return err
-}
-
-// metricsOf reads the metrics of a Pod by way of the API server and the kubelet, which open a connection within the Pod.
-func metricsOf(ctx context.Context, config *rest.Config, client *kubernetes.Clientset, pod string, port int) ([]byte, error) {
-	transport, upgrader, err := spdy.RoundTripperFor(config)
-	if err != nil {
-		return nil, err
-	}
-	url := client.CoreV1().RESTClient().Post().Resource("pods").Namespace(ours).Name(pod).SubResource("portforward").URL()
-	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
-	stop, ready := make(chan struct{}), make(chan struct{})
-	defer close(stop)
-	forward, err := portforward.New(dialer, []string{fmt.Sprintf("0:%d", port)}, stop, ready, io.Discard, io.Discard)
-	if err != nil {
-		return nil, err
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- forward.ForwardPorts() }()
-	select {
-	case err := <-failed:
-		return nil, fmt.Errorf("forwarding port %d: %w", port, err)
-	case <-ready:
-	}
-	ports, err := forward.GetPorts()
-	if err != nil {
-		return nil, err
-	}
-	return fetch(ctx, fmt.Sprintf("http://127.0.0.1:%d/metrics", ports[0].Local))
-}
-
-func fetch(ctx context.Context, url string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answers %s", answer.Status)
-	}
-	return io.ReadAll(answer.Body)
 }
 
 // counters are the troubles in the text of metrics that are not zero.

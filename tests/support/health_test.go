@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const (
@@ -55,11 +57,36 @@ controller_runtime_reconcile_total{controller="cloneset",result="error"} 3
 `))
 	}))
 	defer server.Close()
-	text, err := fetch(t.Context(), server.URL)
+	text, err := fetch(t.Context(), server.URL, "")
 	require.NoError(t, err)
 	found, err := counters(text)
 	require.NoError(t, err)
 	assert.Equal(t, map[string]float64{errorsCounted: 3, panicsCounted: 1}, found)
+}
+
+func TestMetricsAreReadWhereAProgramServesThem(t *testing.T) {
+	pod := func(program string, args ...string) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"control-plane": program}}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Args: args}}},
+		}
+	}
+	for sentence, tc := range map[string]struct {
+		pod  *corev1.Pod
+		want metricsSource
+	}{
+		"the controllers":                  {pod: pod("controller-manager", "--feature-gates-dir=/x"), want: metricsSource{pod: "p", port: 8080}},
+		"the agent":                        {pod: pod("daemon"), want: metricsSource{pod: "p", port: 10221}},
+		"another loopback port":            {pod: pod("webhook", "--metrics-addr=127.0.0.1:9"), want: metricsSource{pod: "p", port: 9}},
+		"all addresses, for those who may": {pod: pod("webhook", "--metrics-addr=:8443"), want: metricsSource{pod: "p", port: 8443, isProtected: true}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			got, found := sourceOf(tc.pod)
+			assert.True(t, found)
+			assert.Equal(t, tc.want, got)
+		})
+	}
+	_, found := sourceOf(pod("webhook", "--metrics-addr=0"))
+	assert.False(t, found, "none are served")
 }
 
 func TestDisruptionOfAClusterThatIsNotOursIsAskedForByName(t *testing.T) {

@@ -58,7 +58,8 @@ type suiteRun struct {
 	provider *Provider
 	client   *kubernetes.Clientset
 	log      sickLog
-	isSick   bool
+	// hasBegun says that there is a baseline.
+	hasBegun, isSick bool
 }
 
 // prepare tells the tests where the cluster is, and installs the overlay.
@@ -113,6 +114,7 @@ func (r *suiteRun) takeBaseline(ctx context.Context, _ *envconf.Config) (context
 	if err := r.log.begin(ctx, r.provider.KubernetesRestConfig()); err != nil {
 		return ctx, err
 	}
+	r.hasBegun = true
 	go r.watchOver(ctx)
 	return ctx, nil
 }
@@ -134,18 +136,19 @@ func (r *suiteRun) watchOver(ctx context.Context) {
 
 // judge holds against the suite what became of our programs while no test disrupted them.
 func (r *suiteRun) judge(ctx context.Context, _ *envconf.Config) (context.Context, error) {
-	if r.log.dir == "" {
+	if !r.hasBegun {
 		return ctx, nil
 	}
 	complaints, err := r.log.end(ctx, r.provider.KubernetesRestConfig())
 	if err != nil {
 		complaints = append(complaints, err.Error())
 	}
+	forgetReader(ctx, r.client)
 	for _, complaint := range complaints {
 		fmt.Fprintf(os.Stderr, "our programs were not well: %s\n", complaint)
 	}
 	if r.isSick = len(complaints) > 0; r.isSick {
-		tellPrograms(ctx, os.Stderr, r.client, logRequest{lines: 200, isWanted: isTrouble})
+		tellPrograms(ctx, os.Stderr, r.client, logRequest{lines: 40, isWanted: isTrouble})
 	}
 	return ctx, nil
 }
