@@ -151,24 +151,31 @@ func (p *Play) check(promise Promise, write Write) {
 func (p *Play) Settle(turns int) bool {
 	var pass Pass
 	for range turns {
-		isDue := p.IsDue()
-		if isDue {
+		isBusy, isVain := false, false
+		if p.IsDue() {
 			pass = p.Reconcile()
+			isVain = pass.isVain()
+			isBusy = !pass.IsIdle() && !isVain
 		}
-		isBusy, isVain := isDue && !pass.IsIdle(), isDue && pass.isVain()
-		switch steps := p.Steps(); {
-		case isBusy && !isVain:
-		case len(steps) > 0:
-			p.TakeStep(steps[0])
-		case p.wakeAt.After(p.Now):
-			p.Pause(p.wakeAt.Sub(p.Now))
-		case isVain && p.IsWoken != nil:
-		default:
+		if !isBusy && !p.moveOn() && (!isVain || p.IsWoken == nil) {
 			p.checkRest(p.lastPass(pass))
 			return true
 		}
 	}
 	p.breach(NoLivelock, fmt.Sprintf("still not at rest after %d turns", turns))
+	return false
+}
+
+// moveOn lets one of the others do something, or the time pass until the controllers want to be woken, and reports whether there was anything.
+func (p *Play) moveOn() bool {
+	if steps := p.Steps(); len(steps) > 0 {
+		p.TakeStep(steps[0])
+		return true
+	}
+	if p.wakeAt.After(p.Now) {
+		p.Pause(p.wakeAt.Sub(p.Now))
+		return true
+	}
 	return false
 }
 
