@@ -4,9 +4,9 @@
 package main
 
 import (
-	"errors"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
