@@ -21,7 +21,8 @@ import (
 
 // takesTheLead lets a standby take over whose cache of Pods, and of nothing else, lacks what the leader before it has written.
 func takesTheLead(t *testing.T, w *world) {
-	set := makeSet(w.namespace(t), 5)
+	namespace := w.namespace(t)
+	set := makeSet(namespace, 5)
 	var isShut atomic.Bool
 	gate := make(chan struct{})
 	options := ctrl.Options{
@@ -31,7 +32,7 @@ func takesTheLead(t *testing.T, w *world) {
 	first := w.startReplica(t, options)
 	<-first.room.TakenOver()
 	options.Cache.DefaultTransform = func(object any) (any, error) {
-		if pod, isPod := object.(*corev1.Pod); isPod && pod.Namespace == set.Namespace && isShut.Load() {
+		if pod, isPod := object.(*corev1.Pod); isPod && pod.Namespace == namespace && isShut.Load() {
 			<-gate
 		}
 		return observe.Transform(object)

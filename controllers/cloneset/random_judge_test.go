@@ -18,6 +18,7 @@ func (c *chaos) calm() string {
 	c.Faults, c.Chance, c.Full = nil, nil, false
 	c.Script.Scene("the user wants one thing more, and all trouble ends")
 	for _, stranger := range c.Strangers() {
+		c.Edit(stranger.Name, func(p *corev1.Pod) { p.Finalizers = nil })
 		c.DeletePod(stranger.Name)
 	}
 	c.controller.Edit(func(set *kruisev1beta1.CloneSet) {

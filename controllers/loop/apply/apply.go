@@ -335,7 +335,18 @@ func (h *Hands) delete(ctx context.Context, owner Owner, a plan.Action, kind inf
 		h.Inflight.Gone(uid)
 		return fmt.Errorf("deleting %s: %w", a.Object.GetName(), err)
 	}
+	if h.isShownToEnd(ctx, a.Object) {
+		h.Inflight.Gone(uid)
+	}
 	return nil
+}
+
+// isShownToEnd reports whether the cache shows that an object is about to go: somebody else began that before us, and no event will tell of our deletion until the
+// object is gone for good, which may take its whole grace period.
+func (h *Hands) isShownToEnd(ctx context.Context, object plan.Object) bool {
+	shown := bare(object)
+	err := h.Client.Get(ctx, client.ObjectKeyFromObject(object), shown)
+	return err == nil && shown.GetUID() == object.GetUID() && shown.GetDeletionTimestamp() != nil
 }
 
 // patch makes the writes of an action one after the other, each on the version that the one before gave.

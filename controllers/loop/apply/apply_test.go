@@ -377,6 +377,15 @@ func waitsForDeletions(t *testing.T, b *bench) {
 	assert.Equal(t, inflight.Behind, b.hands.Inflight.State(b.owner.UID))
 	b.hands.Inflight.Gone(pod.UID)
 	assert.Equal(t, inflight.Current, b.hands.Inflight.State(b.owner.UID))
+
+	ending := b.existing(t, "b")
+	ending.Finalizers = []string{"test.keelson.io/look"}
+	require.NoError(t, b.Update(t.Context(), ending))
+	observed := ending.DeepCopy()
+	require.NoError(t, b.Delete(t.Context(), ending))
+	o = b.hands.Perform(t.Context(), b.owner, plan.Decision{Actions: []plan.Action{{Verb: plan.Delete, Object: observed}}})
+	assert.Len(t, o.Done, 1)
+	assert.Equal(t, inflight.Current, b.hands.Inflight.State(b.owner.UID), "what somebody else is deleting already is not waited for: no event would tell")
 }
 
 func remembersRefusals(t *testing.T, b *bench) {
