@@ -79,8 +79,10 @@ func TestRolloutsSurviveFiftyFaults(t *testing.T) {
 	for _, name := range sets {
 		c.converges(name)
 	}
-	for name, claim := range c.Claims() {
-		assert.Equal(t, claims[name].UID, claim.UID, "the claim %s and its data are those from the beginning", name)
+	// There may be more: a Pod that does not end, because its kubelet is away for longer than it is waited for, is replaced by one with new volumes.
+	after := c.Claims()
+	for name, claim := range claims {
+		assert.Equal(t, claim.UID, after[name].UID, "the claim %s and its data are still there", name)
 	}
 	s := c.sentence()
 	tell("%d rollouts were completed under faults; the controllers took away %d Pods that served, %d of them (%.1f %%, of at most %.0f %%) beside one that a fault had broken "+
