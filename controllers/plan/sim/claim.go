@@ -186,7 +186,7 @@ func checkVolumesKept(w *World, p Promise, write Write) string {
 	}
 	name := write.Claim.Name
 	if write.Action.Verb == plan.Patch {
-		return checkHandedOver(w, p, name)
+		return checkHandedOver(w, p, write.Claim)
 	}
 	for _, pod := range sortedValues(w.pods) {
 		if isActive(pod) && slices.Contains(claimsOf(pod), name) {
@@ -199,10 +199,12 @@ func checkVolumesKept(w *World, p Promise, write Write) string {
 	return ""
 }
 
-// checkHandedOver checks that a claim follows only a Pod that is about to go, and one that is kept for reuse only a Pod that somebody named.
-func checkHandedOver(w *World, p Promise, name string) string {
+// checkHandedOver checks that a claim follows only a Pod that is about to go, and one that is kept for reuse only a Pod that somebody named or the controllers deleted.
+func checkHandedOver(w *World, p Promise, claim *corev1.PersistentVolumeClaim) string {
+	name := claim.Name
 	for _, pod := range w.Pods() {
-		if slices.Contains(claimsOf(pod), name) && (isActive(pod) || p.ReuseVolumes && !p.isNamed(pod)) {
+		isKept := p.ReuseVolumes && !p.isNamed(pod) && !w.dismissed[claim.UID]
+		if slices.Contains(claimsOf(pod), name) && (isActive(pod) || isKept) {
 			return "handing claim " + name + " to " + pod.Name + ", which has it only for a time"
 		}
 	}
