@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
@@ -94,7 +95,11 @@ func TestTheFirstNewImageAfterATakeOver(t *testing.T) {
 	for way, apply := range ways {
 		t.Run(way, func(t *testing.T) {
 			in := found[way]
-			in.WaitFor("web", "taken over", func(set *kruisev1beta1.CloneSet) bool { return set.Status.AvailableReplicas == 3 })
+			in.WaitFor("web", "taken over", func(set *kruisev1beta1.CloneSet) bool {
+				// What the old suite left says so, too, but has no such condition.
+				ready := support.Condition(set, kruisev1beta1.CloneSetConditionReady)
+				return ready != nil && ready.Status == corev1.ConditionTrue && set.Status.AvailableReplicas == 3
+			})
 			pods, claims := in.Pods("app=web"), in.Claims()
 			out, err := apply(in, strings.ReplaceAll(inGit, "IMAGE", imageAfter))
 			require.NoError(t, err, out)
