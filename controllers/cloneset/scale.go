@@ -62,7 +62,7 @@ func (v *view) count(isNew func(*pods.Facts) bool) rollout.Result {
 }
 
 // isQuiet reports whether every Pod may be brought to the update revision, or back from it where the number is negative, without being taken out of service: no
-// container is touched, and no hook is asked.
+// container is touched, and no hook is asked before or has to take the Pod in afterwards.
 func (v *view) isQuiet(number int) bool {
 	to := v.choice.Update
 	if number < 0 {
@@ -73,7 +73,8 @@ func (v *view) isQuiet(number int) bool {
 			return false
 		}
 		way := v.wayTo(f, to)
-		return !way.verdict.OK || !way.spec.IsQuiet(f.Pod) || v.hooks.BlocksUpdate(f)
+		asksHook := v.hooks.BlocksUpdate(f) || v.hooks.AfterUpdate(f) != pub.LifecycleStateNormal
+		return !way.verdict.OK || !way.spec.IsQuiet(f.Pod) || asksHook
 	})
 }
 
