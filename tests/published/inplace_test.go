@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
@@ -28,6 +29,8 @@ func follows(name, path string) corev1.EnvVar {
 // twoInOrder is a set of one Pod: redis launches before nginx, and takes its time.
 func twoInOrder() *kruisev1beta1.CloneSet {
 	set := support.MakeCloneSet("web").Replicas(1).Deadline(600).Obj()
+	// A hook may not sleep for longer than this.
+	set.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(10))
 	set.Spec.Template.Spec.Containers = []corev1.Container{
 		{Name: "nginx", Image: support.ImageV1, ImagePullPolicy: corev1.PullIfNotPresent, Env: []corev1.EnvVar{{Name: "PORT", Value: "8081"}}},
 		{
@@ -102,7 +105,12 @@ func TestTheSecondContainerStopsWhenTheFirstIsReady(t *testing.T) {
 func TestAFirstContainerThatCrashesHoldsTheSecondBack(t *testing.T) {
 	s := support.Begin(t)
 	set := twoInOrder()
-	set.Spec.Template.Spec.Containers[1].Lifecycle = nil
+	redis := &set.Spec.Template.Spec.Containers[1]
+	redis.Lifecycle = nil
+	// Without a probe it would be ready for the moment in which it runs.
+	redis.ReadinessProbe = &corev1.Probe{
+		PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(8080)}},
+	}
 	s.Create(set)
 	becomes(s, available())
 	containers := s.CloneSet("web").Spec.Template.Spec.Containers
