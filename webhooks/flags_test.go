@@ -48,7 +48,8 @@ func TestParseNamesWhereWeAre(t *testing.T) {
 }
 
 func TestMetricsBeyondLoopbackAreProtected(t *testing.T) {
-	for address, wantSecure := range map[string]bool{"0": false, "127.0.0.1:8080": false, "localhost:8080": false, "[::1]:8080": false, ":8443": true, "10.0.0.1:8443": true} {
+	addresses := map[string]bool{"0": false, "127.0.0.1:8080": false, "localhost:8080": false, "[::1]:8080": false, ":8443": true, "10.0.0.1:8443": true}
+	for address, wantSecure := range addresses {
 		t.Run(address, func(t *testing.T) {
 			o := metricsOptions(flags{metricsAddr: address})
 			assert.Equal(t, wantSecure, o.SecureServing)

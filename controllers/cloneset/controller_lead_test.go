@@ -45,6 +45,11 @@ func takesTheLead(t *testing.T, w *world) {
 		pods, err := w.pods(ctx, set)
 		return err == nil && len(pods) == 5, fmt.Sprint(len(pods), err)
 	})
+	told := func(ctx context.Context) (bool, string) {
+		events := w.events(ctx, set, "SuccessfulCreate")
+		return len(events) == 5, fmt.Sprint(events)
+	}
+	eventually(t, "the leader has told of them", told)
 	first.stop()
 	<-second.room.Manager.Elected()
 	select {

@@ -46,8 +46,7 @@ type world struct {
 	// restricted may do what the shipped ClusterRole says, and nothing else; the controllers run with it.
 	restricted *rest.Config
 	// admin may do everything.
-	admin  *rest.Config
-	scheme *runtime.Scheme
+	admin *rest.Config
 	// complaints are the errors that the controllers have logged.
 	complaints complaints
 }
@@ -78,10 +77,7 @@ func (c *complaints) about(text string) []string {
 func startWorld(t *testing.T) *world {
 	t.Helper()
 	require.NotEmpty(t, os.Getenv("KUBEBUILDER_ASSETS"), "it must name a folder with kube-apiserver and etcd: run make envtest")
-	w := &world{scheme: runtime.NewScheme()}
-	require.NoError(t, clientgoscheme.AddToScheme(w.scheme))
-	require.NoError(t, kruisev1beta1.AddToScheme(w.scheme))
-
+	w := &world{}
 	crd := &apiextensionsv1.CustomResourceDefinition{}
 	read(t, "../../bundles/crd/apps.kruise.io_clonesets.yaml", crd)
 	crd.Spec.Conversion = &apiextensionsv1.CustomResourceConversion{Strategy: apiextensionsv1.NoneConverter}
@@ -91,7 +87,7 @@ func startWorld(t *testing.T) *world {
 	t.Cleanup(func() { require.NoError(t, env.Stop()) })
 	admin.QPS = -1
 	w.admin = admin
-	w.Client, err = client.New(admin, client.Options{Scheme: w.scheme})
+	w.Client, err = client.New(admin, client.Options{Scheme: makeScheme(t)})
 	require.NoError(t, err)
 
 	user, err := env.AddUser(envtest.User{Name: "controllers"}, nil)
@@ -106,6 +102,15 @@ func startWorld(t *testing.T) *world {
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "controllers"}},
 	}))
 	return w
+}
+
+// makeScheme makes one for each program: a manager adds to its own while it starts.
+func makeScheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	require.NoError(t, clientgoscheme.AddToScheme(scheme))
+	require.NoError(t, kruisev1beta1.AddToScheme(scheme))
+	return scheme
 }
 
 func read(t *testing.T, file string, into any) {
@@ -150,7 +155,7 @@ type replica struct {
 func (w *world) startReplica(t *testing.T, options ctrl.Options) replica {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	options.Scheme, options.Logger = w.scheme, w.complaints.logger()
+	options.Scheme, options.Logger = makeScheme(t), w.complaints.logger()
 	options.Metrics = metricsserver.Options{BindAddress: "0"}
 	options.Controller = config.Controller{SkipNameValidation: new(true)}
 	mgr, err := ctrl.NewManager(w.restricted, options)

@@ -223,6 +223,24 @@ func (s *Suite) CatchUp(selector string) {
 	s.Eventually("the controllers have mended "+name, func() bool { return s.Pods(selector)[name].Annotations[pub.InPlaceUpdateGraceKey] != "{" })
 }
 
+// Settle waits until nobody has written to Pods for some seconds, and the controllers have seen all of it: what they do next meets no conflict.
+func (s *Suite) Settle(selector string) {
+	s.Helper()
+	s.CatchUp(selector)
+	versions, since := "", time.Now()
+	s.Eventually("nobody writes to Pods any more", func() bool {
+		now := ""
+		pods := s.Pods(selector)
+		for _, name := range SortedKeys(pods) {
+			now += pods[name].ResourceVersion + " "
+		}
+		if now != versions {
+			versions, since = now, time.Now()
+		}
+		return time.Since(since) > 3*time.Second
+	})
+}
+
 // Scale writes the scale subresource, as kubectl scale and autoscalers do.
 func (s *Suite) Scale(object k8s.Object, replicas int) {
 	s.Helper()
