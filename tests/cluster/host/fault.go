@@ -26,7 +26,8 @@ const (
 // StopKubelet kills the kubelet of a node without warning. Its containers run on, and nobody reports of them.
 func StopKubelet(_ context.Context, number int) error { return stop(number, kubelet) }
 
-// StartKubelet starts the kubelet of a node again, in the namespaces of the node. One that runs is left alone.
+// StartKubelet starts the kubelet of a node again, in the namespaces of the node. One that runs is left alone. As systemd does, it starts one anew that gives up, because the
+// runtime is away just then.
 func StartKubelet(ctx context.Context, number int) error { return startAgain(ctx, number, kubelet) }
 
 // StopRuntime kills the container runtime of a node without warning. Its containers run on, and nobody can reach them.
@@ -65,17 +66,39 @@ func startAgain(ctx context.Context, number int, program string) error {
 	return err
 }
 
+// A kubelet that stays for so long has found its runtime; one that gives up is started so often.
+const (
+	kubeletStays  = 3 * time.Second
+	kubeletStarts = 20
+)
+
 // RunOnly starts one program of the node in whose namespaces it is called.
 func RunOnly(program string, number int, state, kubernetes string) error {
 	n := node{number: number, dir: filepath.Join(state, fmt.Sprintf("node%d", number)), kubernetes: kubernetes, pki: filepath.Join(state, "pki")}
 	switch program {
 	case kubelet:
-		return n.table().Start(kubelet, n.kubelet()...)
+		return n.startUntilItStays(kubelet, n.kubelet())
 	case runtime:
 		return n.table().Start(runtime, n.containerd()...)
 	default:
 		return fmt.Errorf("starting %s of %s: it must be %s or %s", program, n.name(), kubelet, runtime)
 	}
+}
+
+func (n node) startUntilItStays(program string, args []string) error {
+	for range kubeletStarts {
+		if err := n.table().Start(program, args...); err != nil {
+			return err
+		}
+		end := time.Now().Add(kubeletStays)
+		for n.table().IsRunning(program) {
+			if time.Now().After(end) {
+				return nil
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	return fmt.Errorf("starting %s of %s: it gave up %d times, see %s", program, n.name(), kubeletStarts, n.table().Log(program))
 }
 
 func (n node) table() process.Table { return process.Table{Dir: filepath.Join(n.dir, "processes")} }
