@@ -31,6 +31,8 @@ type flags struct {
 	verbosity                  int
 	// inPlace says what the controllers change on a running Pod.
 	inPlace inplace.Options
+	// gateNotes are worth telling once: each names a gate that is set and changes nothing.
+	gateNotes []string
 }
 
 func parse(args []string, out io.Writer) (flags, error) {
@@ -68,6 +70,7 @@ func parse(args []string, out io.Writer) (flags, error) {
 	if err != nil {
 		return f, err
 	}
+	f.gateNotes = resolved.Notes()
 	f.inPlace = inplace.Options{
 		EnvFromMetadata: resolved.Enabled(gates.InPlaceUpdateEnvFromMetadata) && resolved.Enabled(gates.DaemonWatchingPod),
 		VerticalScaling: resolved.Enabled(gates.InPlaceWorkloadVerticalScaling),

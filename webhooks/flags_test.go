@@ -45,6 +45,10 @@ func TestParseNamesWhereWeAre(t *testing.T) {
 	f, err = parse([]string{"--service=hooks", "--feature-gates-dir=" + dir}, &bytes.Buffer{})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"elsewhere", "hooks", "certs"}, []string{f.namespace, f.service, f.secret})
+	assert.Empty(t, f.gateNotes)
+	f, err = parse([]string{"--feature-gates=TemplateNoDefaults=true"}, &bytes.Buffer{})
+	require.NoError(t, err)
+	assert.Len(t, f.gateNotes, 1)
 }
 
 func TestMetricsBeyondLoopbackAreProtected(t *testing.T) {

@@ -102,6 +102,9 @@ func run(ctx context.Context, f flags) error {
 	); err != nil {
 		return fmt.Errorf("preparing the webhooks: %w", err)
 	}
+	for _, sentence := range f.gateNotes {
+		ctrl.Log.Info("feature gates", "note", sentence)
+	}
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("serving the webhooks: %w", err)
 	}
