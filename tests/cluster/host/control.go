@@ -124,11 +124,11 @@ func (c *ControlPlane) Manager(name string) []string {
 func (c *ControlPlane) startManagers(certs *pki) error {
 	manager := append(c.Manager("kube-controller-manager"), "--use-service-account-credentials=true", "--root-ca-file="+certs.crt("ca"),
 		"--service-account-private-key-file="+certs.keyFile("service-account"), fmt.Sprintf("--secure-port=%d", c.Port+1))
-	if err := c.Processes.Start("kube-controller-manager", append(manager, c.ControllerManager...)...); err != nil {
+	if err := c.Processes.Keep("kube-controller-manager", append(manager, c.ControllerManager...)...); err != nil {
 		return err
 	}
 	scheduler := append(c.Manager("kube-scheduler"), fmt.Sprintf("--secure-port=%d", c.Port+2))
-	return c.Processes.Start("kube-scheduler", append(scheduler, c.Scheduler...)...)
+	return c.Processes.Keep("kube-scheduler", append(scheduler, c.Scheduler...)...)
 }
 
 // startupPatience bounds how long a start may take.

@@ -26,6 +26,7 @@ type Table struct {
 // record says how a program was started, and which process it is. The start time tells it from a later process with the same number.
 type record struct {
 	Args    []string `json:"args"`
+	IsKept  bool     `json:"isKept,omitempty"`
 	Env     []string `json:"env,omitempty"`
 	PID     int      `json:"pid"`
 	Started string   `json:"started"`
@@ -34,6 +35,15 @@ type record struct {
 // Start runs a program in a session of its own, its output going to NAME.log.
 func (t Table) Start(name string, args ...string) error {
 	return t.start(name, record{Args: args, Env: os.Environ()})
+}
+
+// keeper runs its arguments again and again.
+const keeper = `while :; do "$@"; echo "it ended with $?, and is started again" >&2; sleep 1; done`
+
+// Keep starts a program as Start does, and starts it again whenever it ends by itself, as a kubelet does with the programs of a control plane: a scheduler whose picture of
+// the cluster is broken ends on purpose.
+func (t Table) Keep(name string, args ...string) error {
+	return t.start(name, record{Args: append([]string{"/bin/sh", "-c", keeper, name}, args...), IsKept: true, Env: os.Environ()})
 }
 
 func (t Table) start(name string, r record) error {
@@ -111,13 +121,17 @@ func (t Table) Stop(name string, signal syscall.Signal, patience time.Duration) 
 		if !r.isAlive() {
 			break
 		}
-		_ = syscall.Kill(r.PID, s)
+		r.signal(s)
 		for end := time.Now().Add(patience); r.isAlive() && time.Now().Before(end); {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
 	if r.isAlive() {
 		return fmt.Errorf("stopping %s: process %d does not end", name, r.PID)
+	}
+	if r.IsKept {
+		// Who kept it has ended; it may not have.
+		r.signal(syscall.SIGKILL)
 	}
 	return os.Remove(t.file(name))
 }
@@ -153,6 +167,15 @@ func (t Table) read(name string) (record, error) {
 		return r, fmt.Errorf("finding %s: %w", name, err)
 	}
 	return r, nil
+}
+
+// signal reaches the program that is kept, and not only who keeps it: both are of one group.
+func (r record) signal(s syscall.Signal) {
+	pid := r.PID
+	if r.IsKept {
+		pid = -pid
+	}
+	_ = syscall.Kill(pid, s)
 }
 
 func (r record) isAlive() bool {

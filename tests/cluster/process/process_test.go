@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -39,6 +41,53 @@ func TestAProcessIsFoundStoppedAndStartedAgain(t *testing.T) {
 	}
 	if err := table.Stop("sleeper", syscall.SIGTERM, time.Second); err != nil {
 		t.Fatalf("stopping twice must do no harm: %v", err)
+	}
+}
+
+func TestAProcessThatIsKeptIsStartedAgain(t *testing.T) {
+	table := process.Table{Dir: t.TempDir()}
+	file := filepath.Join(t.TempDir(), "starts")
+	if err := table.Keep("ender", "/bin/sh", "-c", "echo $$ >> "+file); err != nil {
+		t.Fatal(err)
+	}
+	starts := func() int {
+		raw, _ := os.ReadFile(file)
+		return strings.Count(string(raw), "\n")
+	}
+	for end := time.Now().Add(20 * time.Second); starts() < 3; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it was started %d times", starts())
+		}
+	}
+	if err := table.Stop("ender", syscall.SIGTERM, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	before := starts()
+	time.Sleep(1500 * time.Millisecond)
+	if starts() != before {
+		t.Fatal("a program that was stopped must stay so")
+	}
+}
+
+func TestStoppingOneThatIsKeptEndsIt(t *testing.T) {
+	table := process.Table{Dir: t.TempDir()}
+	file := filepath.Join(t.TempDir(), "pid")
+	// It is deaf to the first signal.
+	if err := table.Keep("sleeper", "/bin/sh", "-c", "trap '' TERM; echo $$ > "+file+"; while :; do sleep 1; done"); err != nil {
+		t.Fatal(err)
+	}
+	pid := 0
+	for end := time.Now().Add(20 * time.Second); pid == 0 && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		raw, _ := os.ReadFile(file)
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(raw)))
+	}
+	if err := table.Stop("sleeper", syscall.SIGTERM, time.Second); err != nil || pid == 0 {
+		t.Fatal(pid, err)
+	}
+	for end := time.Now().Add(5 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("process %d is still there", pid)
+		}
 	}
 }
 
