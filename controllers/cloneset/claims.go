@@ -103,7 +103,7 @@ func (v *view) reusableIDs(qualifies func(id string) bool) []string {
 		isInUse := slices.ContainsFunc(all, func(c *corev1.PersistentVolumeClaim) bool {
 			return len(v.Borrowers[c.Name]) > 0 || v.isUsed(c, nil)
 		})
-		return qualifies(id) && !isInUse && workload.HasAny(id, all) && (!v.Policy.RecreateOnClaimChange || workload.Fits(id, all))
+		return qualifies(id) && !v.named.Has(v.Set.Name+"-"+id) && !isInUse && workload.HasAny(id, all) && (!v.Policy.RecreateOnClaimChange || workload.Fits(id, all))
 	})
 }
 
@@ -211,7 +211,8 @@ func (v *view) handOver(claim *corev1.PersistentVolumeClaim, phase plan.Phase, t
 }
 
 func deleteClaim(claim *corev1.PersistentVolumeClaim, phase plan.Phase, failed plan.Event) plan.Action {
-	return plan.Action{Verb: plan.Delete, Phase: phase, Object: claim, Failed: failed}
+	// Somebody may take the owner off the claim at this moment, to keep its data: the claim is deleted as it was seen, or not at all.
+	return plan.Action{Verb: plan.Delete, Phase: phase, Object: claim, Failed: failed, Locked: true}
 }
 
 // settleClaims decides what becomes of claims whose Pod does not count any more, and makes those that a Pod without a node waits for.
@@ -231,7 +232,7 @@ func (v *view) settleClaims(d *plan.Decision) {
 			continue
 		}
 		f := holders[id]
-		switch policy.Fate(v.holderOf(f, claim)) {
+		switch policy.Fate(v.holderOf(f, claim, policy)) {
 		case claims.Follow:
 			to := v.Borrowers[claim.Name]
 			if f != nil && metav1.IsControlledBy(f.Pod, v.Set) {
@@ -262,13 +263,15 @@ func (v *view) holders() map[string]*pods.Facts {
 	return all
 }
 
-// holderOf says what became of the Pod of a claim; nil is no Pod.
-func (v *view) holderOf(f *pods.Facts, claim *corev1.PersistentVolumeClaim) claims.Holder {
+// holderOf says what became of the Pod of a claim; nil is no Pod. Strangers that use the claim of a Pod that is gone keep it from being deleted; where claims are kept
+// for the next Pod anyway, they get nothing, for the claim would go with them.
+func (v *view) holderOf(f *pods.Facts, claim *corev1.PersistentVolumeClaim, policy claims.Policy) claims.Holder {
 	isOurs := f != nil && metav1.IsControlledBy(f.Pod, v.Set)
+	borrows := func(pod *corev1.Pod) bool { return !policy.Reuse || f != nil && pod.UID == f.Pod.UID }
 	switch {
 	case isOurs && f.IsActive() || v.isUsed(claim, nil):
 		return claims.Counting
-	case !isOurs && len(v.Borrowers[claim.Name]) > 0:
+	case !isOurs && slices.ContainsFunc(v.Borrowers[claim.Name], borrows):
 		return claims.Released
 	case !isOurs:
 		return claims.Gone

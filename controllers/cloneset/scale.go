@@ -4,6 +4,7 @@
 package cloneset
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -31,7 +32,7 @@ func (v *view) scale(d *plan.Decision) bool {
 	if counts.CreateNow > 0 {
 		return len(d.Actions) > before
 	}
-	quota := deleteQuota{available: counts.DeleteAvailable}
+	quota := deleteQuota{ready: counts.DeleteReady}
 	v.deleteSpecified(d, &quota)
 	v.deleteSurplus(d, counts, &quota)
 	return len(d.Actions) > before
@@ -154,6 +155,9 @@ func (v *view) regret(d *plan.Decision, counts rollout.Result) bool {
 	var held []*pods.Facts
 	for _, f := range v.active {
 		if !f.IsPreparingDelete() {
+			if v.isToDelete(f) {
+				missing++
+			}
 			continue
 		}
 		missing++
@@ -168,16 +172,17 @@ func (v *view) regret(d *plan.Decision, counts rollout.Result) bool {
 	return len(held) > 0
 }
 
-// deleteQuota is how many available Pods may still be deleted.
-type deleteQuota struct{ available int }
+// deleteQuota is how many ready Pods may still be deleted.
+// COMPAT: a Pod that is ready and not yet available, because it is not so for minReadySeconds or because of its hook, may serve already, and is not free.
+type deleteQuota struct{ ready int }
 
-// take asks for the deletion of one Pod; one that does not serve is free.
-func (q *deleteQuota) take(isAvailable bool) bool {
-	if !isAvailable {
+// take asks for the deletion of one Pod; one that is not ready is free.
+func (q *deleteQuota) take(isReady bool) bool {
+	if !isReady {
 		return true
 	}
-	q.available--
-	return q.available >= 0
+	q.ready--
+	return q.ready >= 0
 }
 
 // deleteReleased deletes Pods whose preDelete hook has been released.
@@ -197,7 +202,7 @@ func (v *view) deleteSpecified(d *plan.Decision, quota *deleteQuota) {
 	}
 	order.ForDelete(named, v.spread(), v.clock)
 	for _, f := range named {
-		if !quota.take(v.isAvailable(f)) {
+		if !quota.take(f.IsReady()) {
 			d.Note("DeleteLimited", fmt.Sprintf("Pod %s is to be deleted and waits: too few Pods are available", f.Pod.Name))
 			return
 		}
@@ -219,33 +224,36 @@ func (v *view) deleteSurplus(d *plan.Decision, counts rollout.Result, quota *del
 	if counts.Delete == 0 {
 		return
 	}
-	candidates := slices.DeleteFunc(slices.Clone(v.active), func(f *pods.Facts) bool { return v.isToDelete(f) || f.IsPreparingDelete() })
-	order.ForDelete(candidates, v.spread(), v.clock)
-	oldLeft, newLeft := counts.DeleteOld, counts.Delete-counts.DeleteOld
-	begun, isNoted := len(d.Actions), false
-	for _, f := range candidates {
+	var old, updated []*pods.Facts
+	for _, f := range v.active {
+		switch {
+		case v.isLeaving(f):
+		case v.countsAsUpdated(f):
+			updated = append(updated, f)
+		default:
+			old = append(old, f)
+		}
+	}
+	// The more of them go before, the less crowded a place is: those that stay count, too.
+	order.ForDelete(old, v.spread(), v.clock)
+	order.ForDelete(updated, v.spread(), v.clock)
+	surplus := slices.Concat(old[:min(counts.DeleteOld, len(old))], updated[:min(counts.Delete-counts.DeleteOld, len(updated))])
+	begun, waiting := len(d.Actions), ""
+	for _, f := range surplus {
 		if len(d.Actions)-begun >= deletesPerPass {
 			// The deletions themselves bring the next pass.
 			return
 		}
-		left := &newLeft
-		if !v.countsAsUpdated(f) {
-			left = &oldLeft
-		}
-		if *left == 0 {
-			continue
-		}
-		*left--
-		if !quota.take(v.isAvailable(f)) {
-			if !isNoted {
-				d.Note("DeleteLimited", fmt.Sprintf("Pod %s is too many and waits: too few Pods are available", f.Pod.Name))
-			}
-			isNoted = true
+		if !quota.take(f.IsReady()) {
+			waiting = cmp.Or(waiting, f.Pod.Name)
 			continue
 		}
 		if !v.touched[f.Pod.UID] {
 			v.delete(d, f)
 		}
+	}
+	if waiting != "" {
+		d.Note("DeleteLimited", fmt.Sprintf("Pod %s is too many and waits: too few Pods are available", waiting))
 	}
 }
 

@@ -171,6 +171,37 @@ func claimStories() map[string]story {
 				assert.Nil(s.t, s.Claim("data-web-a"))
 			},
 		},
+		"a copy of a Pod that is gone does not get the data which the next Pod is to have": {
+			set: two().ReuseVolumes().Obj(),
+			play: func(s *stage) {
+				s.Given("two Pods with a claim each, which is reused")
+				was := s.Claim("data-web-a").UID
+				s.Script.Scene("somebody copies web-a to look into it, and a drain takes web-a away")
+				s.Copy("web-a", "debug")
+				s.DeletePod("web-a")
+				s.Rest()
+				assert.Equal(s.t, []string{"web-b", "web-c"}, s.names(), "the next Pod cannot have what the copy lives on")
+				s.Script.Scene("somebody deletes the copy, and one Pod more is wanted")
+				s.DeletePod("debug")
+				s.Rest()
+				s.controller.Edit(func(set *kruisev1beta1.CloneSet) { (&builder{set}).Replicas(3) })
+				s.Rest()
+				assert.Equal(s.t, []string{"web-a", "web-b", "web-c"}, s.names())
+				assert.Equal(s.t, was, s.Claim("data-web-a").UID)
+			},
+		},
+		"a name in podsToDelete gets no new Pod though its data is kept": {
+			set: two().ReuseVolumes().Obj(),
+			play: func(s *stage) {
+				s.Given("two Pods with a claim each, which is reused")
+				s.Script.Scene("somebody deletes web-a; when it is gone its name is still in podsToDelete")
+				s.DeletePod("web-a")
+				s.Do("kubelet remove web-a")
+				s.controller.Edit(func(set *kruisev1beta1.CloneSet) { set.Spec.ScaleStrategy.PodsToDelete = []string{"web-a"} })
+				s.Rest()
+				assert.Equal(s.t, []string{"web-b", "web-c"}, s.names())
+			},
+		},
 		"a Pod that somebody gave the ID of another goes and leaves the other its data": {
 			set: two().Obj(),
 			play: func(s *stage) {

@@ -59,7 +59,8 @@ func IndexClaimUsers(object any) ([]string, error) {
 	return keys, nil
 }
 
-// Borrowers returns the Pods that use one of these claims and that the owner does not control, by the name of the claim, each list sorted by name.
+// Borrowers returns the Pods that use one of these claims and that the owner does not control, by the name of the claim, each list sorted by name. One that has ended uses
+// nothing, as Kubernetes sees it, too: the Pods of a finished Job may be kept for months.
 func (r *Reader) Borrowers(ctx context.Context, owner Owner, all []*corev1.PersistentVolumeClaim, source Source) (map[string][]*corev1.Pod, error) {
 	if len(all) == 0 {
 		return nil, nil
@@ -76,7 +77,7 @@ func (r *Reader) Borrowers(ctx context.Context, owner Owner, all []*corev1.Persi
 		}
 		for _, user := range users {
 			pod, isPod := user.(*corev1.Pod)
-			if !isPod || metav1.IsControlledBy(pod, owner.Object) {
+			if !isPod || metav1.IsControlledBy(pod, owner.Object) || hasEnded(pod) {
 				continue
 			}
 			if found == nil {
@@ -89,6 +90,10 @@ func (r *Reader) Borrowers(ctx context.Context, owner Owner, all []*corev1.Persi
 		slices.SortFunc(list, func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return found, nil
+}
+
+func hasEnded(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
 // claimUsers finds the Pods under the keys of ClaimUserIndex: in the cache, or among those that the API server lists now.

@@ -15,7 +15,7 @@ import (
 )
 
 // Transform leaves out of an object what the caches need not hold, before they take it in. Most Pods and ControllerRevisions of a cluster belong to
-// controllers of others: of those, the metadata is kept, and which volume claims a Pod uses. An orphan is kept whole, for it may be adopted; so is a Pod that
+// controllers of others: of those, the metadata is kept, which volume claims a Pod uses, and whether it has ended. An orphan is kept whole, for it may be adopted; so is a Pod that
 // its controller lets go, because the event of that brings the whole Pod. Nobody may plan on the spec or the status of a Pod that belongs to others.
 func Transform(object any) (any, error) {
 	if o, err := meta.Accessor(object); err == nil {
@@ -24,7 +24,7 @@ func Transform(object any) (any, error) {
 	switch o := object.(type) {
 	case *corev1.Pod:
 		if isForeign(o) {
-			o.Spec, o.Status = corev1.PodSpec{Volumes: claimed(o.Spec.Volumes)}, corev1.PodStatus{}
+			o.Spec, o.Status = corev1.PodSpec{Volumes: claimed(o.Spec.Volumes)}, corev1.PodStatus{Phase: o.Status.Phase}
 		}
 	case *appsv1.ControllerRevision:
 		if isForeign(o) {

@@ -27,8 +27,9 @@ type Clock struct {
 func ForDelete(all []*pods.Facts, spread Spread, clock Clock) {
 	line := lineUp(all, func(f *pods.Facts) int { return healthForDelete(f, clock) })
 	for i := range line {
-		line[i].cost, line[i].crowd = all[i].DeletionCost, spread.Rank(all[i])
+		line[i].cost = all[i].DeletionCost
 	}
+	spread.rank(line)
 	sortLine(line, all)
 }
 
@@ -84,26 +85,29 @@ func sortLine(line []place, into []*pods.Facts) {
 	for i := range line {
 		sorted[i] = &line[i]
 	}
-	slices.SortFunc(sorted, func(a, b *place) int {
-		switch {
-		case a.health != b.health:
-			return cmp.Compare(a.health, b.health)
-		case a.cost != b.cost:
-			return cmp.Compare(a.cost, b.cost)
-		case a.crowd != b.crowd:
-			return cmp.Compare(b.crowd, a.crowd)
-		case a.since != b.since:
-			return cmp.Compare(b.since, a.since)
-		case a.restarts != b.restarts:
-			return cmp.Compare(b.restarts, a.restarts)
-		case a.created != b.created:
-			return cmp.Compare(b.created, a.created)
-		default:
-			return strings.Compare(a.Pod.Name, b.Pod.Name)
-		}
-	})
+	slices.SortFunc(sorted, (*place).compare)
 	for i, p := range sorted {
 		into[i] = p.Facts
+	}
+}
+
+// compare says which of two Pods goes first.
+func (p *place) compare(other *place) int {
+	switch {
+	case p.health != other.health:
+		return cmp.Compare(p.health, other.health)
+	case p.cost != other.cost:
+		return cmp.Compare(p.cost, other.cost)
+	case p.crowd != other.crowd:
+		return cmp.Compare(other.crowd, p.crowd)
+	case p.since != other.since:
+		return cmp.Compare(other.since, p.since)
+	case p.restarts != other.restarts:
+		return cmp.Compare(other.restarts, p.restarts)
+	case p.created != other.created:
+		return cmp.Compare(other.created, p.created)
+	default:
+		return strings.Compare(p.Pod.Name, other.Pod.Name)
 	}
 }
 

@@ -97,7 +97,7 @@ func TestForDelete(t *testing.T) {
 		},
 		"a crowded node goes before an empty one": {
 			pods: []*pods.Facts{serving("alone"), serving("one", onOneNode), serving("two", onOneNode)},
-			want: []string{"one", "two", "alone"},
+			want: []string{"one", "alone", "two"},
 		},
 		"the one that became ready last goes first": {
 			pods: []*pods.Facts{serving("old"), serving("new", readyFor(10*time.Minute))},

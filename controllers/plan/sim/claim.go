@@ -4,8 +4,10 @@
 package sim
 
 import (
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -199,7 +201,8 @@ func checkVolumesKept(w *World, p Promise, write Write) string {
 	return ""
 }
 
-// checkHandedOver checks that a claim follows only a Pod that is about to go, and one that is kept for reuse only a Pod that somebody named or the controllers deleted.
+// checkHandedOver checks that a claim follows only a Pod that is about to go, and one that is kept for reuse only a Pod that somebody named or the controllers deleted, or
+// the one that it was made for and that was taken out of the set.
 func checkHandedOver(w *World, p Promise, claim *corev1.PersistentVolumeClaim) string {
 	name := claim.Name
 	for _, pod := range w.Pods() {
@@ -207,6 +210,10 @@ func checkHandedOver(w *World, p Promise, claim *corev1.PersistentVolumeClaim) s
 		if slices.Contains(claimsOf(pod), name) && (isActive(pod) || isKept) {
 			return "handing claim " + name + " to " + pod.Name + ", which has it only for a time"
 		}
+	}
+	isLeft := func(pod *corev1.Pod) bool { return strings.HasSuffix(name, "-"+pod.Name) }
+	if p.ReuseVolumes && !w.dismissed[claim.UID] && !slices.ContainsFunc(slices.Collect(maps.Values(w.pods)), isLeft) {
+		return "handing claim " + name + " to strangers, which the next Pod is to have"
 	}
 	return ""
 }
