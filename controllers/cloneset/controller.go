@@ -92,17 +92,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
-	if source == observe.FromServer {
-		fresh := &kruisev1beta1.CloneSet{}
-		if err := r.room.Reader.Live.Get(ctx, req.NamespacedName, fresh); err != nil {
-			return ctrl.Result{}, client.IgnoreNotFound(err)
-		}
-		if fresh.UID != set.UID || fresh.DeletionTimestamp != nil {
-			// The cache will tell.
-			return ctrl.Result{RequeueAfter: r.room.Inflight.AskAgain(set.UID)}, nil
-		}
-		set = fresh
+	fresh, err := r.readAgain(ctx, req, source)
+	if err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	if fresh.UID != set.UID || fresh.DeletionTimestamp != nil {
+		// The cache will tell.
+		return ctrl.Result{RequeueAfter: r.room.Inflight.AskAgain(set.UID)}, nil
+	}
+	set = fresh
 	snapshot, err := r.observe(ctx, set, source)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -123,6 +121,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return report.Result(ctx, decision, outcome, unreported)
 }
 
+// readAgain reads a set after it is known how far the caches are: what was read before that may be older.
+func (r *Reconciler) readAgain(ctx context.Context, req ctrl.Request, source observe.Source) (*kruisev1beta1.CloneSet, error) {
+	reader, set := client.Reader(r.client), &kruisev1beta1.CloneSet{}
+	if source == observe.FromServer {
+		reader = r.room.Reader.Live
+	}
+	return set, reader.Get(ctx, req.NamespacedName, set)
+}
+
 // setsForOrphan finds the CloneSets that may want to adopt a Pod.
 func (r *Reconciler) setsForOrphan(ctx context.Context, pod client.Object) []reconcile.Request {
 	if pod.GetDeletionTimestamp() != nil || len(pod.GetLabels()) == 0 {
@@ -135,8 +142,12 @@ func (r *Reconciler) setsForOrphan(ctx context.Context, pod client.Object) []rec
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
+		// Whoever may write Pods in one namespace must not keep the events of all others waiting: selectors, which may be long, are read last.
+		if !wasOurs(&list.Items[i], pod) {
+			continue
+		}
 		selector, err := metav1.LabelSelectorAsSelector(list.Items[i].Spec.Selector)
-		if err == nil && !selector.Empty() && selector.Matches(labels.Set(pod.GetLabels())) && wasOurs(&list.Items[i], pod) {
+		if err == nil && !selector.Empty() && selector.Matches(labels.Set(pod.GetLabels())) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -309,6 +311,10 @@ func (h *Hands) perform(ctx context.Context, owner Owner, a plan.Action) error {
 		// The client writes the answer into the object; the plan's own stays as it was.
 		object := a.Object.DeepCopyObject().(client.Object)
 		if err := h.Client.Create(ctx, object); err != nil {
+			if deferralOf(a, err) == plan.NameTaken {
+				// It may be ours, of a creation whose answer was lost: then the cache lags. One that failed is asked for again by the same name, so this is where it shows.
+				h.Inflight.Doubt(owner.GetUID(), gvk.GroupKind())
+			}
 			return fmt.Errorf("creating %s: %w", a.Object.GetName(), err)
 		}
 		h.Inflight.Wrote(owner.GetUID(), gvk.GroupKind(), object.GetResourceVersion())
@@ -331,14 +337,41 @@ func (h *Hands) delete(ctx context.Context, owner Owner, a plan.Action, kind inf
 		observed.ResourceVersion = &version
 	}
 	err := h.Client.Delete(ctx, bare(a.Object), observed, client.PropagationPolicy(metav1.DeletePropagationBackground))
-	if err != nil {
+	switch {
+	case isUnanswered(err):
+		h.Inflight.Doubt(owner.GetUID(), kind)
+	case isGone(err):
+		// The cache lags where it shows the object: the event of the deletion is waited for, instead of deleting it again and again.
+		if !h.isShown(ctx, a.Object) {
+			h.Inflight.Gone(uid)
+		}
+	case err != nil || h.isShownToEnd(ctx, a.Object):
 		h.Inflight.Gone(uid)
+	}
+	if err != nil {
 		return fmt.Errorf("deleting %s: %w", a.Object.GetName(), err)
 	}
-	if h.isShownToEnd(ctx, a.Object) {
-		h.Inflight.Gone(uid)
-	}
 	return nil
+}
+
+// isUnanswered reports whether nobody knows if a write was made: the connection broke, or the API server says that it does not know either.
+func isUnanswered(err error) bool {
+	status := apierrors.APIStatus(nil)
+	switch {
+	case err == nil, utilnet.IsConnectionRefused(err), apierrors.IsServiceUnavailable(err):
+		return false
+	case errors.As(err, &status):
+		return status.Status().Code >= http.StatusInternalServerError
+	default:
+		return true
+	}
+}
+
+// isShown reports whether the cache shows an object.
+func (h *Hands) isShown(ctx context.Context, object plan.Object) bool {
+	shown := bare(object)
+	err := h.Client.Get(ctx, client.ObjectKeyFromObject(object), shown)
+	return err == nil && shown.GetUID() == object.GetUID()
 }
 
 // isShownToEnd reports whether the cache shows that an object is about to go: somebody else began that before us, and no event will tell of our deletion until the
@@ -368,6 +401,9 @@ func (h *Hands) patch(ctx context.Context, owner Owner, a plan.Action, gvk schem
 			err = &subresourceError{name: change.Subresource, err: err}
 		}
 		if err != nil {
+			if isUnanswered(err) {
+				h.Inflight.Doubt(owner.GetUID(), gvk.GroupKind())
+			}
 			return fmt.Errorf("patching %s: %w", a.Object.GetName(), err)
 		}
 		version = object.GetResourceVersion()

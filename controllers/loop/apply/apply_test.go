@@ -153,6 +153,8 @@ func TestPerform(t *testing.T) {
 		"what comes then is done once its action has succeeded":         goesOnAfterwards,
 		"a failure names the subresource, even one that is not known":   namesSubresources,
 		"a deletion is waited for, and one that failed is not":          waitsForDeletions,
+		"what got no answer is looked for":                              looksAfterSilence,
+		"a cache that shows what is gone is not believed":               believesNoLateCache,
 		"in a namespace that is being deleted nothing fails":            yieldsToTheEnd,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, newBench(t, c)) })

@@ -5,10 +5,11 @@
 //
 //	apply ── Wrote(owner, kind, version) ──────►  per owner: the highest version written of each kind
 //	apply ── Deleting(owner, kind, object) ────►  per owner: the UIDs that are being deleted
+//	apply ── Doubt(owner, kind) ───────────────►  per owner: of this kind something may have been written, or the cache was caught lagging
 //	take-over ── Begin, Require(kind, version) ►  for all owners: what whoever worked before may have written
 //	informer ── Follow, Seen(kind, version) ───►  per kind: the highest version that the cache has taken in
 //	informer ── Gone(object) ──────────────────►  the cache shows that an object is deleted, or about to go
-//	observe ── Listed(owner, kind, version) ───►  a live list proves deletions up to its version
+//	observe ── Listed(owner, kind, version) ───►  a live list proves deletions, and settles doubts, up to its version
 //	reconcile ── State(owner) ─────────────────►  Current: go on · Behind: come back later · Expired: read from the API server
 //
 // Versions of one kind are totally ordered, and an informer delivers them in order: once it has shown a version, it has shown all
@@ -18,7 +19,7 @@
 // A write that is not shown within the age limit is not forgotten: until the cache has shown it, the owner is read from the API server, at growing
 // intervals, and no more than a few owners a second.
 //
-// INVARIANT: no pass is made on a cache that lacks a write of its owner.
+// INVARIANT: no pass is made on a cache that lacks a write of its owner, or may lack one of which nobody knows whether it was made.
 package inflight
 
 import (
@@ -106,6 +107,8 @@ type Tracker struct {
 type writes struct {
 	versions map[Kind]string
 	deleted  map[types.UID]*deletion
+	// doubts are the kinds of which something may have been written: they are listed live, and then the cache must show as much as the list did.
+	doubts map[Kind]bool
 	// since is when it began to wait for the last write; writes of live passes do not count.
 	since time.Time
 	// isOverdue says that the age limit has passed. next is when it may be read live, and pause how long to wait after that.
@@ -151,16 +154,32 @@ func (t *Tracker) Deleting(owner types.UID, kind Kind, object types.UID) {
 	t.deleting[object] = owner
 }
 
+// Doubt notes that nobody knows whether an object of a kind was written for an owner, because no answer came, or that an answer has shown that the cache lags. The next
+// pass reads from the API server.
+func (t *Tracker) Doubt(owner types.UID, kind Kind) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	t.writing(owner).doubts[kind] = true
+}
+
 // Listed notes that a live list of a kind was read for an owner, at a version, after all its writes had returned. A cache that has shown that version
 // has shown its deletions, too: it may never tell of them one by one, where it never had the objects.
 func (t *Tracker) Listed(owner types.UID, kind Kind, version string) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	if w := t.owners[owner]; w != nil {
-		for _, d := range w.deleted {
-			if d.kind == kind && d.version == "" {
-				d.version = version
-			}
+	w := t.owners[owner]
+	if w == nil {
+		return
+	}
+	for _, d := range w.deleted {
+		if d.kind == kind && d.version == "" {
+			d.version = version
+		}
+	}
+	if w.doubts[kind] {
+		delete(w.doubts, kind)
+		if IsNewer(version, w.versions[kind]) {
+			w.versions[kind] = version
 		}
 	}
 }
@@ -257,11 +276,14 @@ func (t *Tracker) State(owner types.UID) State {
 	}
 	now := t.clock.Now()
 	if !w.isOverdue {
-		if now.Sub(w.since) <= t.limit {
+		isLate := now.Sub(w.since) > t.limit
+		if !isLate && len(w.doubts) == 0 {
 			return Behind
 		}
 		w.isOverdue, w.pause = true, firstPause
-		t.complain(missing)
+		if isLate {
+			t.complain(missing)
+		}
 	}
 	if now.Before(w.next) || !t.live.AllowN(now, 1) {
 		return Behind
@@ -280,7 +302,7 @@ func (t *Tracker) AskAgain(owner types.UID) time.Duration {
 	defer t.mutex.Unlock()
 	w, now := t.owners[owner], t.clock.Now()
 	switch {
-	case w == nil, !w.isOverdue && len(w.versions)+len(w.deleted) == 0:
+	case w == nil, !w.isOverdue && w.isEmpty():
 		return wait.Jitter(heldFor, 1)
 	case !w.isOverdue:
 		return min(max(now.Sub(w.since)/20, soonest), latest)
@@ -331,6 +353,9 @@ func (t *Tracker) missing(w *writes) []Kind {
 		for kind := range w.versions {
 			found[kind] = true
 		}
+		for kind := range w.doubts {
+			found[kind] = true
+		}
 		for _, d := range w.deleted {
 			found[d.kind] = true
 		}
@@ -362,6 +387,9 @@ func (t *Tracker) complain(kinds []Kind) {
 	}
 }
 
+// isEmpty reports whether nothing is waited for.
+func (w *writes) isEmpty() bool { return len(w.versions)+len(w.deleted)+len(w.doubts) == 0 }
+
 // writing are the writes of an owner that is about to write.
 func (t *Tracker) writing(owner types.UID) *writes {
 	w := t.of(owner)
@@ -375,7 +403,7 @@ func (t *Tracker) of(owner types.UID) *writes {
 	w := t.owners[owner]
 	if w == nil {
 		t.sweep()
-		w = &writes{versions: map[Kind]string{}, deleted: map[types.UID]*deletion{}}
+		w = &writes{versions: map[Kind]string{}, deleted: map[types.UID]*deletion{}, doubts: map[Kind]bool{}}
 		t.owners[owner] = w
 	}
 	return w
@@ -388,7 +416,7 @@ func (t *Tracker) sweep() {
 		return
 	}
 	for owner, w := range t.owners {
-		if t.drop(w); len(w.versions)+len(w.deleted) == 0 {
+		if t.drop(w); w.isEmpty() {
 			delete(t.owners, owner)
 		}
 	}

@@ -56,6 +56,44 @@ func TestState(t *testing.T) {
 				tr.Wrote(owner, pod, "10")
 			}, want: inflight.Current,
 		},
+		"a write of which nobody knows whether it was made is looked for at once": {
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) { tr.Doubt(owner, pod) }, want: inflight.Expired,
+		},
+		"and is not decided on the cache before that shows as much as the list did": {
+			happens: func(tr *inflight.Tracker, clock *clocktesting.FakePassiveClock) {
+				tr.Seen(pod, "9")
+				tr.Doubt(owner, pod)
+				tr.State(owner)
+				tr.Listed(owner, pod, "20")
+				tr.Seen(pod, "19")
+			}, want: inflight.Behind,
+		},
+		"when it does all is well": {
+			happens: func(tr *inflight.Tracker, clock *clocktesting.FakePassiveClock) {
+				tr.Doubt(owner, pod)
+				tr.State(owner)
+				tr.Listed(owner, pod, "20")
+				tr.Seen(pod, "20")
+			}, want: inflight.Current,
+		},
+		"a list of another kind settles no doubt": {
+			happens: func(tr *inflight.Tracker, clock *clocktesting.FakePassiveClock) {
+				tr.Doubt(owner, pod)
+				tr.State(owner)
+				tr.Listed(owner, inflight.Kind{Group: "apps", Kind: "ControllerRevision"}, "20")
+				tr.Seen(pod, "20")
+				clock.SetTime(clock.Now().Add(time.Minute))
+			}, want: inflight.Expired,
+		},
+		"a deletion without an answer is settled by the list, too": {
+			happens: func(tr *inflight.Tracker, clock *clocktesting.FakePassiveClock) {
+				tr.Deleting(owner, pod, "pod-1")
+				tr.Doubt(owner, pod)
+				tr.State(owner)
+				tr.Listed(owner, pod, "20")
+				tr.Seen(pod, "20")
+			}, want: inflight.Current,
+		},
 		"a deletion is waited for": {
 			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) { tr.Deleting(owner, pod, "pod-1") }, want: inflight.Behind,
 		},

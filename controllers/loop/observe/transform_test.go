@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/loop/observe"
 	"github.com/keelson/keelson/controllers/plan/claims"
 )
@@ -25,24 +26,34 @@ func ownedBy(apiVersion, kind string) []metav1.OwnerReference {
 	return []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: "web", UID: "owner", Controller: new(true)}}
 }
 
+func owner(apiVersion, kind string) []metav1.OwnerReference {
+	return []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: "other", UID: "other"}}
+}
+
 func TestTransform(t *testing.T) {
 	for name, tc := range map[string]struct {
 		owners    []metav1.OwnerReference
+		id        string
 		wantWhole bool
 	}{
 		"a Pod of a ReplicaSet is metadata":                                                  {owners: ownedBy("apps/v1", "ReplicaSet")},
 		"a Pod of a StatefulSet of Kubernetes is metadata, though we may have that kind too": {owners: ownedBy("apps/v1", "StatefulSet")},
 		"a Pod whose controller cannot be read is metadata":                                  {owners: ownedBy("a/b/c", "What")},
 		"a Pod of a CloneSet is whole, of either version":                                    {owners: ownedBy("apps.kruise.io/v1alpha1", "CloneSet"), wantWhole: true},
-		"an orphan is whole": {wantWhole: true},
-		"a Pod with an owner that does not control it is whole": {owners: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "n", UID: "n"}}, wantWhole: true},
+		"an orphan that has an instance ID is whole":                                         {id: "a", wantWhole: true},
+		"a bare Pod is metadata":                                                             {},
+		"a Pod with a CloneSet as an owner that does not control it is whole":                {owners: owner("apps.kruise.io/v1beta1", "CloneSet"), wantWhole: true},
+		"a Pod with another owner that does not control it is metadata":                      {owners: owner("v1", "Node")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := makePod("web-a", tc.owners)
+			if tc.id != "" {
+				pod.Labels[kruisev1beta1.CloneSetInstanceIDKey] = tc.id
+			}
 			want := pod.DeepCopy()
 			want.ManagedFields = nil
 			if !tc.wantWhole {
-				want.Spec, want.Status = corev1.PodSpec{Volumes: pod.Spec.Volumes[1:2]}, corev1.PodStatus{}
+				want.Spec, want.Status = corev1.PodSpec{Volumes: pod.Spec.Volumes[1:2]}, corev1.PodStatus{Phase: pod.Status.Phase}
 			}
 			for range 2 {
 				got, err := observe.Transform(pod)

@@ -107,9 +107,9 @@ func TestZonesGetEven(t *testing.T) {
 		others       []int
 		delete       int
 	}{
-		"the largest of three come down to the next":  {before: []int{10, 8, 5}, delete: 6, left: []int{6, 6, 5}},
-		"two of the largest go first":                 {before: []int{10, 8, 5}, delete: 2, left: []int{8, 8, 5}},
-		"no zone is emptied":                          {before: []int{4, 2}, delete: 4, left: []int{1, 1}},
+		"the largest of three come down to the next": {before: []int{10, 8, 5}, delete: 6, left: []int{6, 6, 5}},
+		"two of the largest go first":                {before: []int{10, 8, 5}, delete: 2, left: []int{8, 8, 5}},
+		"no zone is emptied":                         {before: []int{4, 2}, delete: 4, left: []int{1, 1}},
 		"Pods that are not asked about crowd a zone": {before: []int{3, 3}, others: []int{4, 0}, delete: 3, left: []int{0, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
