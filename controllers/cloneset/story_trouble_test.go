@@ -157,5 +157,22 @@ func troubleStories() map[string]story {
 				}
 			},
 		},
+		"an update that was held back and whose notes are lost is made all the same": {
+			set: MakeCloneSet("web").Replicas(2).InPlaceIfPossible().MaxUnavailable("2").GracePeriodSeconds(5).Obj(),
+			play: func(s *stage) {
+				s.Given("two Pods of app:v1")
+				s.User("sets the image to app:v2", func(b *builder) { b.Image("app:v2") })
+				s.Reconcile()
+				s.Reconcile()
+				s.Script.Scene("somebody removes what web-a remembers, and writes nonsense into what web-b waits for")
+				s.Edit("web-a", func(pod *corev1.Pod) { delete(pod.Annotations, pub.InPlaceUpdateStateKey) })
+				s.Edit("web-b", func(pod *corev1.Pod) { pod.Annotations[pub.InPlaceUpdateGraceKey] = `{"graceSeconds":"5"}` })
+				s.Rest()
+				assert.Equal(s.t, 2, s.Tally().UpdatedAvailable)
+				for _, pod := range s.Pods() {
+					assert.Equal(s.t, "app:v2", s.Runs(pod, "main"))
+				}
+			},
+		},
 	}
 }

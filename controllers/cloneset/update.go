@@ -5,6 +5,7 @@ package cloneset
 
 import (
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +25,7 @@ func (v *view) refresh(d *plan.Decision) {
 	var waits waiting
 	for _, f := range v.active {
 		switch step := inplace.Next(f, v.Now); {
-		case len(f.Broken) > 0:
+		case len(f.Broken) > 0 || inplace.IsLost(f):
 			v.removeBroken(d, f)
 		case step.Kind == inplace.Wait:
 			waits.add(f, step.Message)
@@ -77,23 +78,27 @@ func (v *view) askAgain(d *plan.Decision) {
 	}
 }
 
-// removeBroken removes annotations that cannot be read. Where one of them held an update back, the Pod gets what its revision says all the same: the
+// removeBroken removes annotations that cannot be read. Where one of them was of an update under way, the Pod gets what its revision says all the same: the
 // label tells where it was going.
 func (v *view) removeBroken(d *plan.Decision, f *pods.Facts) {
-	p, wasHeld := &inplace.Patch{}, false
-	for _, broken := range f.Broken {
+	all, p, wasUpdating := f.Broken, &inplace.Patch{}, f.State == pub.LifecycleStateUpdating
+	if inplace.IsLost(f) {
+		all = append(slices.Clone(all), pods.BrokenAnnotation{Key: pub.InPlaceUpdateGraceKey, Problem: "what it says cannot be gone on with"})
+		p.RemoveAnnotation(pub.InPlaceUpdateGraceKeyOld)
+	}
+	for _, broken := range all {
 		p.RemoveAnnotation(broken.Key)
-		wasHeld = wasHeld || broken.Key == pub.InPlaceUpdateGraceKey || broken.Key == pub.InPlaceUpdateGraceKeyOld
+		wasUpdating = wasUpdating || broken.Key == pub.InPlaceUpdateGraceKey || broken.Key == pub.InPlaceUpdateGraceKeyOld
 	}
 	changes := []plan.Change{p.Change()}
-	if template, err := v.template(f.Revision); wasHeld && err == nil {
+	if template, err := v.template(f.Revision); wasUpdating && err == nil {
 		if changes, err = inplace.Restore(f, template, inplace.OptionsOf(v.Policy), p, v.Now); err != nil {
 			d.Note("FailedUpdate", err.Error())
 			return
 		}
 	}
 	v.patch(d, f, plan.Action{
-		Phase: plan.PhaseRefresh, Changes: changes, Done: brokenAnnotation(f.Pod.Name, f.Broken[0].Key, f.Broken[0].Problem),
+		Phase: plan.PhaseRefresh, Changes: changes, Done: brokenAnnotation(f.Pod.Name, all[0].Key, all[0].Problem),
 	})
 }
 

@@ -57,8 +57,8 @@ type InPlaceUpdateState struct {
 	Revision string `json:"revision"`
 	// UpdateTimestamp is when the update began.
 	UpdateTimestamp metav1.Time `json:"updateTimestamp"`
-	// LastContainerStatuses are the statuses, by container name, before the update.
-	LastContainerStatuses map[string]InPlaceUpdateContainerStatus `json:"lastContainerStatuses,omitempty"`
+	// LastContainerStatuses are the statuses, by container name, before the update. Without any it is written as null, as published.
+	LastContainerStatuses map[string]InPlaceUpdateContainerStatus `json:"lastContainerStatuses"`
 	// UpdateEnvFromMetadata says that containers restart because an environment variable follows changed metadata.
 	UpdateEnvFromMetadata bool `json:"updateEnvFromMetadata,omitempty"`
 	// UpdateResources says that resources change.

@@ -126,10 +126,9 @@ func stage(f *pods.Facts, mark *Patch, state *pub.InPlaceUpdateState, spec Spec,
 	if len(rest.Containers()) > 0 {
 		state.PreCheckBeforeNext = &pub.InPlaceUpdatePreCheckBeforeNext{ContainersRequiredReady: union(names, before)}
 	}
-	if len(names) > 0 {
-		batch := pub.InPlaceUpdateContainerBatch{Timestamp: stamp(now), Containers: names}
-		state.ContainerBatchesRecord = append(state.ContainerBatchesRecord[:len(state.ContainerBatchesRecord):len(state.ContainerBatchesRecord)], batch)
-	}
+	// COMPAT: a change of metadata alone is recorded, too, as a batch of no container.
+	batch := pub.InPlaceUpdateContainerBatch{Timestamp: stamp(now), Containers: append([]string{}, names...)}
+	state.ContainerBatchesRecord = append(state.ContainerBatchesRecord[:len(state.ContainerBatchesRecord):len(state.ContainerBatchesRecord)], batch)
 	if err := mark.remember(state); err != nil {
 		return nil, err
 	}

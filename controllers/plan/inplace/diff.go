@@ -61,7 +61,7 @@ func Diff(old, updated *corev1.PodTemplateSpec, o Options) (Spec, plan.Verdict) 
 	pods.EqualizePullPolicies(&old.Spec, &updated.Spec)
 	spec := Spec{
 		Images:      map[string]string{},
-		Labels:      changes(old.Labels, updated.Labels),
+		Labels:      withoutMarks(changes(old.Labels, updated.Labels)),
 		Annotations: changes(pods.WithoutTracking(old.Annotations), pods.WithoutTracking(updated.Annotations)),
 	}
 	// The old spec with what may change must be the new spec.
@@ -148,6 +148,13 @@ func (s *Spec) metadata(ref envRef) map[string]*string {
 		return s.Labels
 	}
 	return s.Annotations
+}
+
+// withoutMarks leaves out the labels by which controllers know their Pods. A template that was pasted from a running Pod may carry them: a new Pod has its own
+// instead, and a Pod that exists keeps its own when they are taken out of the template again.
+func withoutMarks(labels map[string]*string) map[string]*string {
+	maps.DeleteFunc(labels, func(key string, _ *string) bool { return pods.IsMark(key) })
+	return labels
 }
 
 func changes(old, updated map[string]string) map[string]*string {

@@ -9,11 +9,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/keelson/keelson/api/apps/pub"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/inplace"
 )
@@ -126,6 +129,8 @@ func TestDiffOfInitContainers(t *testing.T) {
 
 func TestDiffOfMetadataThatEnvironmentsFollow(t *testing.T) {
 	old := template()
+	// A template that was pasted from a running Pod, and is cleaned up.
+	old.Labels[appsv1.ControllerRevisionHashLabelKey], old.Labels[pub.LifecycleStateKey], old.Labels[kruisev1beta1.CloneSetInstanceIDKey] = "web-1", "Normal", "a"
 	old.Labels["tier"], old.Annotations["gone"], old.Annotations["other"] = "a", "x", "1"
 	old.Spec.Containers[0].Env = []corev1.EnvVar{follow("CONFIG", "metadata.annotations['config']"), follow("GONE", "metadata.annotations['gone']")}
 	old.Spec.Containers[1].Env = []corev1.EnvVar{follow("TIER", "metadata.labels['tier']"), follow("NODE", "spec.nodeName")}

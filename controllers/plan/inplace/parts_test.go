@@ -166,6 +166,30 @@ func run(pod *corev1.Pod) *corev1.Pod {
 	return pod
 }
 
+func TestWhatAPodRemembersIsWrittenAsPublished(t *testing.T) {
+	const stamp = `"2030-01-01T12:00:00Z"`
+	for name, tc := range map[string]struct {
+		target inplace.Target
+		want   string
+	}{
+		"an image": {target: target(0), want: `{"revision":"web-2","updateTimestamp":` + stamp + `,"lastContainerStatuses":{"main":{"imageID":"sha:1"}},"updateImages":true,` +
+			`"containerBatchesRecord":[{"timestamp":` + stamp + `,"containers":["main"]}]}`},
+		"an image that waits for its grace period": {target: target(5), want: `{"revision":"web-2","updateTimestamp":` + stamp + `,"lastContainerStatuses":null,"updateImages":true}`},
+		"metadata alone": {
+			target: inplace.Target{Revision: "web-2", Spec: inplace.Spec{Labels: map[string]*string{"tier": new("b")}}, After: pub.LifecycleStateNormal},
+			want: `{"revision":"web-2","updateTimestamp":` + stamp + `,"lastContainerStatuses":null,` +
+				`"containerBatchesRecord":[{"timestamp":` + stamp + `,"containers":[]}]}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := runningPod()
+			begin, err := inplace.Begin(pods.Read(pod), tc.target, now)
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, apply(t, pod, begin).Annotations[pub.InPlaceUpdateStateKey])
+		})
+	}
+}
+
 func TestTheNextBatchWaitsUntilTheOneBeforeIsReady(t *testing.T) {
 	pod := several(priority("10", "", ""))
 	to := target(0)

@@ -103,6 +103,11 @@ func nextBatch(f *pods.Facts, now time.Time) Step {
 	return Step{Kind: Apply, changes: changes, Message: "the next batch of containers"}
 }
 
+// IsLost reports whether an update was held back that cannot be gone on with: what it was to do cannot be read, or the state that goes with it is not there.
+func IsLost(f *pods.Facts) bool {
+	return f.Grace != "" && (f.InPlace == nil || json.Unmarshal([]byte(f.Grace), &held{}) != nil)
+}
+
 func nextHeld(f *pods.Facts, now time.Time) Step {
 	var h held
 	p := &Patch{}
@@ -110,7 +115,7 @@ func nextHeld(f *pods.Facts, now time.Time) Step {
 	if _, old := f.Pod.Annotations[pub.InPlaceUpdateGraceKeyOld]; old {
 		p.RemoveAnnotation(pub.InPlaceUpdateGraceKeyOld)
 	}
-	// An update that is not for the revision on the Pod has been overtaken, and one that cannot be read is lost: the next plan starts over.
+	// An update that is not for the revision on the Pod has been overtaken. One that is lost is restored by whoever has the template.
 	if err := json.Unmarshal([]byte(f.Grace), &h); err != nil || f.InPlace == nil || !revision.Matches(f.Revision, h.Revision) {
 		return Step{Kind: Apply, changes: []plan.Change{p.Change()}, Message: "dropping an update that was overtaken"}
 	}
@@ -152,7 +157,7 @@ func Restore(f *pods.Facts, template *corev1.PodTemplateSpec, o Options, p *Patc
 // lackingOf is what a Pod lacks of a template, as far as it can be changed on a running Pod.
 func lackingOf(pod *corev1.Pod, template *corev1.PodTemplateSpec, o Options) Spec {
 	spec := Spec{
-		Images: map[string]string{}, Labels: lacking(pod.Labels, template.Labels),
+		Images: map[string]string{}, Labels: withoutMarks(lacking(pod.Labels, template.Labels)),
 		Annotations: lacking(pod.Annotations, pods.WithoutTracking(template.Annotations)),
 	}
 	for _, wanted := range LongRunning(&template.Spec) {

@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/keelson/keelson/api/apps/pub"
+	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 )
 
 // Identity is what distinguishes one Pod of a workload from its siblings.
@@ -25,6 +27,17 @@ type Identity struct {
 	// Labels and Annotations are added to those of the template, and win over them.
 	Labels      map[string]string
 	Annotations map[string]string
+}
+
+// IsMark reports whether a label is one by which controllers know their Pods: which instance and of which revision one is, and in which state. What a template says of them
+// means nothing.
+func IsMark(label string) bool {
+	switch label {
+	case appsv1.ControllerRevisionHashLabelKey, appsv1.DefaultDeploymentUniqueLabelKey, pub.LifecycleStateKey, kruisev1beta1.CloneSetInstanceIDKey:
+		return true
+	default:
+		return false
+	}
 }
 
 // Build makes a new Pod from a template. It has the readiness gate InPlaceUpdateReady, so that it can be updated in place
