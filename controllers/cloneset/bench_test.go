@@ -61,7 +61,7 @@ func servingPod(set *kruisev1beta1.CloneSet, revision string, i int) *corev1.Pod
 		Namespace: set.Namespace, Name: set.Name + "-" + id,
 		Owner: *metav1.NewControllerRef(set, kruisev1beta1.GroupVersion.WithKind("CloneSet")),
 		Labels: map[string]string{
-			appsv1.ControllerRevisionHashLabelKey: revision, pub.LifecycleStateKey: string(pub.LifecycleStateNormal),
+			appsv1.ControllerRevisionHashLabelKey: revision, appsv1.DefaultDeploymentUniqueLabelKey: "1", pub.LifecycleStateKey: string(pub.LifecycleStateNormal),
 			kruisev1beta1.CloneSetInstanceIDKey: id,
 		},
 	})

@@ -29,6 +29,7 @@ func TestWiring(t *testing.T) {
 	for name, run := range map[string]func(*testing.T, *world){
 		"a new set gets its Pods and reports them":                               createsPods,
 		"an orphan that was the set's is adopted, a Pod that leaves is released": adoptsAndReleases,
+		"a Pod that cannot be released holds up no other":                        cannotRelease,
 		"a Pod that is deleted by hand is replaced":                              replacesDeleted,
 		"scaling in deletes Pods and waits for their end without standing by":    scalesIn,
 		"a new image is brought to the same Pods":                                updatesInPlace,

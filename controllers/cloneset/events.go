@@ -11,7 +11,7 @@ import (
 	"github.com/keelson/keelson/controllers/plan"
 )
 
-// Reasons of events. COMPAT: all but the last two are published, and so are their messages.
+// Reasons of events. COMPAT: all but the last three are published, and so are their messages.
 const (
 	eventSuccessfulCreate           = "SuccessfulCreate"
 	eventFailedCreate               = "FailedCreate"
@@ -25,6 +25,7 @@ const (
 	eventScaleUpLimited             = "ScaleUpLimited"
 	eventInPlaceImpossible          = "InPlaceUpdateImpossible"
 	eventBrokenAnnotation           = "BrokenAnnotationRemoved"
+	eventFailedRelease              = "FailedRelease"
 )
 
 func normal(reason, message string) plan.Event {
@@ -82,6 +83,10 @@ func updatedByRecreation(pod, revision string) plan.Event {
 
 func recreateFailed(pod, revision string) plan.Event {
 	return warning(eventFailedUpdateReCreate, "failed to patch pod specified-delete "+pod+" for update(revision "+revision+"): "+plan.TheError)
+}
+
+func releaseFailed(pod, why string) plan.Event {
+	return warning(eventFailedRelease, "pod "+pod+" does not match the selector any more, and could not be released: "+why)
 }
 
 func scaleUpLimited(limit int) plan.Event {

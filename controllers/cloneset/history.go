@@ -5,6 +5,8 @@ package cloneset
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/keelson/keelson/controllers/plan"
@@ -20,7 +22,7 @@ func (v *view) keepRevision(d *plan.Decision) bool {
 	if c.Create {
 		rev := c.Update.DeepCopy()
 		rev.Revision = c.Number
-		d.Act(plan.Action{Verb: plan.Create, Phase: plan.PhaseRevision, Object: rev})
+		d.Act(plan.Action{Verb: plan.Create, Phase: plan.PhaseRevision, Object: rev, IfExists: v.ifRevisionTaken()})
 		return true
 	}
 	if !v.comesBack() {
@@ -35,6 +37,15 @@ func (v *view) keepRevision(d *plan.Decision) bool {
 	}
 	d.Act(plan.Action{Verb: plan.Patch, Phase: plan.PhaseRevision, Object: c.Update, Changes: []plan.Change{{Patch: raw}}})
 	return true
+}
+
+// ifRevisionTaken says what it means that the name of a new revision is taken: that another has the same hash. A cache may not show yet that it is ours, made by whoever
+// worked before; then it is looked up first.
+func (v *view) ifRevisionTaken() plan.IfExists {
+	if v.IsLive {
+		return plan.ExistsFails
+	}
+	return plan.ExistsDefers
 }
 
 // comesBack reports whether the update revision is an older one that becomes the newest.
@@ -61,6 +72,19 @@ func (v *view) truncateHistory(d *plan.Decision) {
 	inUse := func(name string) bool { return used[revision.ShortHash(name)] }
 	for _, rev := range revision.Surplus(v.history, inUse, limit) {
 		d.Act(plan.Action{Verb: plan.Delete, Phase: plan.PhaseRevision, Object: rev})
+	}
+}
+
+// releaseAgain is when a Pod that could not be let go is tried again, where nothing happens before.
+const releaseAgain = time.Minute
+
+// explainUnreleased tells of Pods that do not match the selector any more and that could not be let go: they do not count, and others take their place.
+func (v *view) explainUnreleased(d *plan.Decision) {
+	for _, name := range slices.Sorted(maps.Keys(v.Unreleased)) {
+		why := v.Unreleased[name].Error()
+		d.Note("NotReleased", why)
+		d.Events = append(d.Events, releaseFailed(name, why))
+		d.WakeIn(releaseAgain, "a Pod could not be released")
 	}
 }
 

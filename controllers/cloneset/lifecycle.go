@@ -6,6 +6,7 @@ package cloneset
 import (
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/keelson/keelson/controllers/plan"
 	"github.com/keelson/keelson/controllers/plan/inplace"
 	"github.com/keelson/keelson/controllers/plan/pods"
+	"github.com/keelson/keelson/controllers/plan/revision"
 )
 
 // move leads a Pod to a state of its life.
@@ -130,6 +132,23 @@ func (v *view) recall(d *plan.Decision, due []*pods.Facts) {
 			continue
 		}
 		v.move(d, f, move{to: v.hooks.AfterUpdate(f), phase: plan.PhaseUpdate, isReady: true})
+	}
+}
+
+// label gives Pods the label pod-template-hash that lack it.
+// COMPAT: older releases did not write it.
+func (v *view) label(d *plan.Decision) {
+	begun := len(d.Actions)
+	for _, f := range v.active {
+		if len(d.Actions)-begun >= updatesPerPass {
+			return
+		}
+		if _, found := f.Pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]; found || f.Revision == "" || v.touched[f.Pod.UID] {
+			continue
+		}
+		p := &inplace.Patch{}
+		p.Label(appsv1.DefaultDeploymentUniqueLabelKey, revision.ShortHash(f.Revision))
+		v.patch(d, f, plan.Action{Phase: plan.PhaseRefresh, Changes: []plan.Change{p.Change()}})
 	}
 }
 

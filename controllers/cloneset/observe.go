@@ -20,7 +20,7 @@ import (
 
 // observe reads all that a plan of this CloneSet looks at. Nothing is claimed by a selector that cannot be right: the plan tells why.
 func (r *Reconciler) observe(ctx context.Context, set *kruisev1beta1.CloneSet, source observe.Source) (Snapshot, error) {
-	s := Snapshot{Set: set, Policy: r.policy, Now: time.Now()}
+	s := Snapshot{Set: set, Policy: r.policy, Now: time.Now(), IsLive: source == observe.FromServer}
 	selector, err := selectorOf(set)
 	if err != nil {
 		return s, nil
@@ -28,6 +28,12 @@ func (r *Reconciler) observe(ctx context.Context, set *kruisev1beta1.CloneSet, s
 	owner := observe.Owner{
 		Object: set, Kind: kruisev1beta1.GroupVersion.WithKind("CloneSet"), Selector: selector,
 		MayAdopt: func(orphan client.Object) bool { return wasOurs(set, orphan) },
+		Unreleased: func(child client.Object, err error) {
+			if s.Unreleased == nil {
+				s.Unreleased = map[string]error{}
+			}
+			s.Unreleased[child.GetName()] = err
+		},
 	}
 	if s.Pods, err = r.reader.Pods(ctx, owner, source); err != nil {
 		return Snapshot{}, err

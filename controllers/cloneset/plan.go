@@ -31,6 +31,10 @@ type Snapshot struct {
 	// Borrowers are Pods that the set does not control and that use a claim of it, by the claim's name: Pods that somebody took out of the set, or others that mount
 	// the same volume.
 	Borrowers map[string][]*corev1.Pod
+	// IsLive says that all this was read from the API server. What a cache shows may be older: it may not show what there is.
+	IsLive bool
+	// Unreleased are Pods that the set controls, that its selector does not match any more, and that could not be let go, with why.
+	Unreleased map[string]error
 	// FreshIDs are unused instance IDs for new Pods; no more Pods than this are created at once, but for those that take over claims.
 	FreshIDs []string
 	// Policy holds the feature gates.
@@ -39,8 +43,8 @@ type Snapshot struct {
 	Now time.Time
 }
 
-// Plan decides what to do next. The phases run in this order; scaling and updating never share a pass, because each counts on the Pods
-// that the other leaves alone.
+// Plan decides what to do next. The phases run in this order. Scaling and updating share no pass, because each counts on the Pods that the other leaves alone; but while
+// scaling fails, for a quota or a policy, what can be updated is.
 func Plan(s Snapshot) plan.Decision { return Look(s).Plan() }
 
 // Pass is one look at a CloneSet, from which both the plan and the status are derived.
@@ -77,10 +81,12 @@ func (p Pass) Plan() plan.Decision {
 		return d
 	}
 	v.refresh(&d)
-	if !v.scale(&d) {
+	if !v.scale(&d) || v.scalingFails() {
 		v.update(&d)
 		v.heal(&d)
+		v.label(&d)
 	}
+	v.explainUnreleased(&d)
 	v.askAgain(&d)
 	v.settleClaims(&d)
 	v.truncateHistory(&d)

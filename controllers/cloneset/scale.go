@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/controllers/plan"
@@ -32,10 +34,18 @@ func (v *view) scale(d *plan.Decision) bool {
 	if counts.CreateNow > 0 {
 		return len(d.Actions) > before
 	}
-	quota := deleteQuota{ready: counts.DeleteReady}
+	quota := deleteQuota{serving: counts.DeleteServing}
 	v.deleteSpecified(d, &quota)
 	v.deleteSurplus(d, counts, &quota)
 	return len(d.Actions) > before
+}
+
+// scalingFails reports whether Pods could not be created or deleted in the last pass that tried. What fails again takes nothing from what is updated meanwhile: creations add
+// Pods, and a Pod that is to be deleted counts as unavailable.
+// COMPAT: published.
+func (v *view) scalingFails() bool {
+	failed := conditionOf(&v.Set.Status, kruisev1beta1.CloneSetConditionFailedScale)
+	return failed != nil && failed.Status == corev1.ConditionTrue
 }
 
 // count asks the arithmetic with what is observed now.
@@ -172,17 +182,18 @@ func (v *view) regret(d *plan.Decision, counts rollout.Result) bool {
 	return len(held) > 0
 }
 
-// deleteQuota is how many ready Pods may still be deleted.
-// COMPAT: a Pod that is ready and not yet available, because it is not so for minReadySeconds or because of its hook, may serve already, and is not free.
-type deleteQuota struct{ ready int }
+// deleteQuota is how many Pods that serve may still be deleted.
+// COMPAT: one that is not ready for minReadySeconds yet serves already, and is not free. One that was led to a hook is, though it may be ready: where all are, as many as may
+// be missing are missing, and none could ever be deleted.
+type deleteQuota struct{ serving int }
 
-// take asks for the deletion of one Pod; one that is not ready is free.
-func (q *deleteQuota) take(isReady bool) bool {
-	if !isReady {
+// take asks for the deletion of one Pod; one that does not serve is free.
+func (q *deleteQuota) take(isServing bool) bool {
+	if !isServing {
 		return true
 	}
-	q.ready--
-	return q.ready >= 0
+	q.serving--
+	return q.serving >= 0
 }
 
 // deleteReleased deletes Pods whose preDelete hook has been released.
@@ -202,7 +213,7 @@ func (v *view) deleteSpecified(d *plan.Decision, quota *deleteQuota) {
 	}
 	order.ForDelete(named, v.spread(), v.clock)
 	for _, f := range named {
-		if !quota.take(f.IsReady()) {
+		if !quota.take(f.IsServing()) {
 			d.Note("DeleteLimited", fmt.Sprintf("Pod %s is to be deleted and waits: too few Pods are available", f.Pod.Name))
 			return
 		}
@@ -244,7 +255,7 @@ func (v *view) deleteSurplus(d *plan.Decision, counts rollout.Result, quota *del
 			// The deletions themselves bring the next pass.
 			return
 		}
-		if !quota.take(f.IsReady()) {
+		if !quota.take(f.IsServing()) {
 			waiting = cmp.Or(waiting, f.Pod.Name)
 			continue
 		}
@@ -263,10 +274,11 @@ func (v *view) delete(d *plan.Decision, f *pods.Facts) {
 		if f.IsPreparingDelete() {
 			return
 		}
+		v.deleting[f.Pod.UID] = true
 		v.move(d, f, move{to: pub.LifecycleStatePreparingDelete, phase: plan.PhaseScale})
 		return
 	}
-	v.touched[f.Pod.UID] = true
+	v.touched[f.Pod.UID], v.deleting[f.Pod.UID] = true, true
 	d.Act(v.withoutVolumes(plan.Action{
 		Verb: plan.Delete, Phase: plan.PhaseScale, Object: f.Pod, Done: deletedPod(f.Pod.Name), Failed: deleteFailed(f.Pod.Name),
 		// A hook that is set between the look and the deletion holds the Pod, too.

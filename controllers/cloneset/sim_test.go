@@ -229,6 +229,7 @@ func (s *simulated) snapshot(w *sim.World) cloneset.Snapshot {
 	}
 	snapshot := cloneset.Snapshot{
 		Set: s.set, Revisions: seen.Revisions(), Claims: seen.Claims(s.set.UID), FreshIDs: w.FreshIDs(2*int(*s.set.Spec.Replicas) + 1), Policy: s.policy, Now: w.Now,
+		IsLive: s.sees == nil,
 	}
 	if of := [2]int64{s.set.Generation, int64(ptr.Deref(s.set.Status.CollisionCount, 0))}; of != s.encoded || s.wanted == nil {
 		// Without it the plan encodes the template itself.

@@ -174,6 +174,25 @@ func progressStories() map[string]story {
 				assert.Equal(s.t, 6, s.Tally().Available)
 			},
 		},
+		"while a Pod cannot be created those that are there are updated": {
+			set: MakeCloneSet("web").Replicas(4).InPlaceIfPossible().MaxUnavailable("2").Partition("1").Obj(),
+			play: func(s *stage) {
+				s.Given("four Pods of app:v1")
+				s.User("scales to 5 and sets the image to app:v2; the quota is spent", func(b *builder) { b.Replicas(5).Image("app:v2") })
+				s.Reconcile()
+				s.Inject(sim.Refusal)
+				s.Reconcile()
+				assert.NotEmpty(s.t, findCondition(s.controller.set, kruisev1beta1.CloneSetConditionFailedScale).Type)
+				s.Inject(sim.None, sim.None, sim.Refusal)
+				s.Reconcile()
+				assert.Equal(s.t, 1, s.Tally().Updated, "one is missing, and one more may be")
+				assert.Len(s.t, s.names(), 4)
+				s.Script.Scene("the quota is raised")
+				s.Rest()
+				assert.Equal(s.t, 4, s.Tally().UpdatedAvailable)
+				assert.Len(s.t, s.names(), 5)
+			},
+		},
 		"a refusal is told until it is over": {
 			set: MakeCloneSet("web").Replicas(1).InPlaceIfPossible().MaxUnavailable("2").Obj(),
 			play: func(s *stage) {
@@ -189,7 +208,6 @@ func progressStories() map[string]story {
 				s.Inject(sim.None, sim.Refusal)
 				s.Reconcile()
 				assert.Empty(s.t, findCondition(s.controller.set, kruisev1beta1.CloneSetConditionFailedScale).Type, "it succeeded")
-				s.Reconcile()
 				s.Says()
 				assert.NotEmpty(s.t, findCondition(s.controller.set, kruisev1beta1.CloneSetConditionFailedUpdate).Type)
 				s.Script.Scene("nobody refuses anything any more")

@@ -5,9 +5,11 @@ package cloneset_test
 
 import (
 	"github.com/stretchr/testify/assert"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/keelson/keelson/api/apps/pub"
+	"github.com/keelson/keelson/controllers/plan/revision"
 	"github.com/keelson/keelson/controllers/plan/sim"
 )
 
@@ -154,6 +156,18 @@ func troubleStories() map[string]story {
 				assert.Equal(s.t, 3, s.Tally().UpdatedAvailable)
 				for _, pod := range s.Pods() {
 					assert.Equal(s.t, "app:v2", s.Runs(pod, "main"))
+				}
+			},
+		},
+		"a Pod without the label pod-template-hash gets it": {
+			set: three().Obj(),
+			play: func(s *stage) {
+				s.Given("three Pods of app:v1")
+				s.Script.Scene("web-b is one of an older release")
+				s.Edit("web-b", func(pod *corev1.Pod) { delete(pod.Labels, appsv1.DefaultDeploymentUniqueLabelKey) })
+				s.Rest()
+				for _, pod := range s.Pods() {
+					assert.Equal(s.t, revision.ShortHash(pod.Labels[appsv1.ControllerRevisionHashLabelKey]), pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey])
 				}
 			},
 		},

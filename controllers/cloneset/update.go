@@ -166,19 +166,20 @@ type updateBudget struct {
 func (v *view) updateBudget(limit int, to *appsv1.ControllerRevision) updateBudget {
 	b := updateBudget{limit: limit}
 	for _, f := range v.active {
-		if v.isAvailable(f) && !v.isLeaving(f) {
+		isLeaving := v.isLeaving(f) || v.deleting[f.Pod.UID]
+		if v.isAvailable(f) && !isLeaving {
 			continue
 		}
 		b.unavailable++
 		// A Pod that is about to be deleted may wait for others to serve: if it counted as moving, they might wait for it in turn.
-		if !v.isLeaving(f) && revision.Matches(f.Revision, to.Name) {
+		if !isLeaving && revision.Matches(f.Revision, to.Name) {
 			b.moving++
 		}
 	}
 	return b
 }
 
-// isLeaving says that a Pod that serves is about to be deleted.
+// isLeaving reports whether a Pod that serves is about to be deleted.
 func (v *view) isLeaving(f *pods.Facts) bool { return f.IsPreparingDelete() || v.isToDelete(f) }
 
 // isSpent says that no Pod more may move.

@@ -41,6 +41,8 @@ type view struct {
 	named sets.Set[string]
 	// touched are the Pods that an action of this plan writes to: no other action may.
 	touched map[types.UID]bool
+	// deleting are those of them that are deleted, or led to their hook for that.
+	deleting map[types.UID]bool
 	// asking are the Pods whose resources are still to be asked for.
 	asking []*pods.Facts
 	// volumes is what the phases share about volume claims.
@@ -68,6 +70,7 @@ func look(s Snapshot) (*view, error) {
 		clock:    order.Clock{MinReadySeconds: s.Set.Spec.MinReadySeconds, Now: s.Now},
 		named:    sets.New(s.Set.Spec.ScaleStrategy.PodsToDelete...),
 		touched:  map[types.UID]bool{},
+		deleting: map[types.UID]bool{},
 		diffs:    map[route]difference{},
 		history:  slices.Clone(s.Revisions),
 	}

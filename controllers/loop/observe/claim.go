@@ -26,6 +26,9 @@ type Owner struct {
 	Selector labels.Selector
 	// MayAdopt reports whether an orphan that the selector matches was the owner's before, or that of one of its name; nil adopts none.
 	MayAdopt func(orphan client.Object) bool
+	// Unreleased is told of a child that does not match the selector any more and that cannot be let go, as where somebody's policy forbids it; it is not observed, and
+	// the others are. Nil ends the observation with the error.
+	Unreleased func(child client.Object, err error)
 }
 
 // claims decides for each child whether it belongs to the owner, and writes what has to change for that: a child that no longer matches the
@@ -50,7 +53,11 @@ func (c *claims) claim(ctx context.Context, child client.Object) (client.Object,
 		return child, nil
 	case controller != nil:
 		_, err := c.release(ctx, child)
-		return nil, ignoreOvertaken(err)
+		if err = ignoreOvertaken(err); err != nil && c.owner.Unreleased != nil {
+			c.owner.Unreleased(child, err)
+			return nil, nil
+		}
+		return nil, err
 	case !matches || !c.mayAdopt(child):
 		return nil, nil
 	}

@@ -202,9 +202,11 @@ func TestHandOver(t *testing.T) {
 	var after corev1.PersistentVolumeClaim
 	require.NoError(t, yaml.Unmarshal(merged, &after))
 	assert.ElementsMatch(t, []metav1.OwnerReference{
-		{APIVersion: "v1", Kind: "Pod", Name: "web-a", UID: "pod-1"},
+		{APIVersion: "v1", Kind: "Pod", Name: "web-a", UID: "pod-1", Controller: new(true)},
 		{APIVersion: "v1", Kind: "ConfigMap", Name: "other", UID: "other-1"},
-	}, after.OwnerReferences, "the workload goes, others stay, and the Pod does not control it")
+	}, after.OwnerReferences, "the workload goes, others stay, and the one Pod controls it")
+	two := claims.HandOver("set-1", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web-a", UID: "pod-1"}}, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "debug", UID: "pod-2"}})
+	assert.NotContains(t, string(two.Patch), "controller", "of two none does")
 }
 
 func TestHash(t *testing.T) {

@@ -67,7 +67,12 @@ func HandOver(from types.UID, to ...*corev1.Pod) plan.Change {
 	owners := []map[string]any{{"$patch": "delete", "uid": from}}
 	for _, pod := range to {
 		// NOTE: without blockOwnerDeletion, which would ask for a permission on the Pod's finalizers.
-		owners = append(owners, map[string]any{"apiVersion": "v1", "kind": "Pod", "name": pod.Name, "uid": pod.UID})
+		owner := map[string]any{"apiVersion": "v1", "kind": "Pod", "name": pod.Name, "uid": pod.UID}
+		if len(to) == 1 {
+			// COMPAT: published. Of several none controls it.
+			owner["controller"] = true
+		}
+		owners = append(owners, owner)
 	}
 	raw, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": owners}})
 	if err != nil {

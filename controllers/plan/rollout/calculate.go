@@ -34,8 +34,8 @@ type Result struct {
 	Create, CreateOld, CreateNow int
 	// Delete is how many Pods are too many beside those to delete anyway, DeleteOld how many of them at the old revision.
 	Delete, DeleteOld int
-	// DeleteReady is how many ready Pods may be deleted now: so many that enough stay available if each of them is.
-	DeleteReady int
+	// DeleteServing is how many Pods that serve may be deleted now: so many that enough stay available if each of them is.
+	DeleteServing int
 	// Update is how many Pods to bring to the update revision; a negative number goes back to the current revision.
 	Update int
 	// UpdateMaxUnavailable is how many Pods may be unavailable during the update, surplus ones included.
@@ -76,7 +76,7 @@ func Calculate(in Input) Result {
 		r.DeleteOld = min(max(-missingOld-leavingOld, 0), surplus)
 	}
 	if r.Delete > 0 || old.toDelete+updated.toDelete > 0 {
-		r.DeleteReady = max(in.MaxUnavailable-in.Replicas+in.available(), 0)
+		r.DeleteServing = max(in.MaxUnavailable-in.Replicas+in.available(), 0)
 	}
 	r.Update = smaller(toUpdate, toRevert)
 	r.UpdateMaxUnavailable = in.MaxUnavailable + len(in.Pods) - in.Replicas

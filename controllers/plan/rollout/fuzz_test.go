@@ -97,8 +97,8 @@ func judge(t *testing.T, in rollout.Input, r rollout.Result) {
 	if r.Delete > 0 {
 		assert.GreaterOrEqual(t, len(in.Pods)-leaving-r.Delete, in.Replicas-leaving, "no fewer Pods than wanted")
 	}
-	if r.DeleteReady > 0 {
-		assert.GreaterOrEqual(t, available-r.DeleteReady, in.Replicas-in.MaxUnavailable, "no more Pods out of service than allowed")
+	if r.DeleteServing > 0 {
+		assert.GreaterOrEqual(t, available-r.DeleteServing, in.Replicas-in.MaxUnavailable, "no more Pods out of service than allowed")
 	}
 	assert.True(t, -len(in.Pods) <= r.Update && r.Update <= len(in.Pods), "%+v", r)
 	assert.True(t, in.Rollback || r.Update >= 0, "nobody goes back unless that is wanted")

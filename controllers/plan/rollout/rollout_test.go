@@ -107,11 +107,11 @@ func TestCalculate(t *testing.T) {
 		},
 		"the surge goes when the update is done": {
 			in:   input(limits{replicas: 3, surge: 1}, many(4, updatedPod(true))...),
-			want: rollout.Result{Delete: 1, DeleteReady: 1, UpdateMaxUnavailable: 1},
+			want: rollout.Result{Delete: 1, DeleteServing: 1, UpdateMaxUnavailable: 1},
 		},
 		"fewer replicas delete what is too many, old Pods first": {
 			in:   input(limits{replicas: 2, unavailable: 1}, updatedPod(true), updatedPod(true), oldPod(true), oldPod(true)),
-			want: rollout.Result{Delete: 2, DeleteOld: 2, DeleteReady: 3, Update: 0, UpdateMaxUnavailable: 3},
+			want: rollout.Result{Delete: 2, DeleteOld: 2, DeleteServing: 3, Update: 0, UpdateMaxUnavailable: 3},
 		},
 		"a Pod that waits for its preDelete hook is one of those that are too many": {
 			in: input(limits{replicas: 1, unavailable: 1},
@@ -124,7 +124,7 @@ func TestCalculate(t *testing.T) {
 		},
 		"with two unavailable allowed a named Pod is deleted at once": {
 			in:   input(limits{replicas: 3, unavailable: 2, surge: 1}, updatedPod(false), toDelete(true), updatedPod(true)),
-			want: rollout.Result{DeleteReady: 1, UpdateMaxUnavailable: 2},
+			want: rollout.Result{DeleteServing: 1, UpdateMaxUnavailable: 2},
 		},
 		"with one unavailable already a surge goes before the named Pod": {
 			in:   input(limits{replicas: 3, unavailable: 1, surge: 1}, updatedPod(false), toDelete(true), updatedPod(true)),
@@ -165,7 +165,7 @@ func TestCalculateKeepsItsPromises(t *testing.T) {
 		require.False(t, got.Create > 0 && got.Delete > 0, "%+v: %+v", in, got)
 		require.LessOrEqual(t, got.CreateNow, got.Create, "%+v: %+v", in, got)
 		require.False(t, got.Create > 0 && len(all)+got.Create > l.replicas+l.surge, "%+v: %+v", in, got)
-		require.False(t, got.DeleteReady > 0 && available-got.DeleteReady < l.replicas-l.unavailable, "%+v: %+v", in, got)
+		require.False(t, got.DeleteServing > 0 && available-got.DeleteServing < l.replicas-l.unavailable, "%+v: %+v", in, got)
 	}
 }
 
