@@ -30,7 +30,7 @@ func cannotRelease(t *testing.T, w *world) {
 	require.NoError(t, w.Patch(t.Context(), out, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"app":"other","locked":"yes"}}}`))))
 	eventually(t, "another stands in, though the Pod cannot be released", func(ctx context.Context) (bool, string) {
 		all, err := w.pods(ctx, set)
-		return err == nil && len(all) == 3, fmt.Sprint(len(all), err)
+		return err == nil && len(all) == 3, fmt.Sprint(len(all), err, w.complaints.about(""))
 	})
 	eventually(t, "that is told", func(ctx context.Context) (bool, string) {
 		told := w.events(ctx, set, "FailedRelease")

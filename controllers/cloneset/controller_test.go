@@ -40,6 +40,7 @@ func TestWiring(t *testing.T) {
 		"a Pod that is deleted by hand comes back with its volume":               reusesVolumes,
 		"the claims of a Pod that goes or is let go follow it":                   letsVolumesFollow,
 		"garbage in an annotation is healed":                                     healsGarbage,
+		"a set that holds nonsense holds up no other":                            survivesNonsense,
 		"a hook is asked, marks its Pod, and is asked again":                     asksHooks,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, w) })

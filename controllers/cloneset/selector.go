@@ -37,10 +37,13 @@ func wasOurs(set *kruisev1beta1.CloneSet, orphan plan.Object) bool {
 	}
 }
 
-// selectorOf reads the selector. The schema refuses the same mistakes; they are met here again because what follows from one that slipped
+// selectorOf reads the selector, of a spec that could be read as a whole. The schema refuses the same mistakes; they are met here again because what follows from one that slipped
 // through is bad: an empty selector adopts every Pod of the namespace, and one that does not match its own template releases each Pod that was
 // just created.
 func selectorOf(set *kruisev1beta1.CloneSet) (labels.Selector, error) {
+	if set.Spec.Undecoded != "" {
+		return nil, fmt.Errorf("spec: it cannot be decoded: %s", set.Spec.Undecoded)
+	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	switch {
 	case err != nil:

@@ -23,7 +23,7 @@ import (
 
 func TestASetBecomesAvailable(t *testing.T) {
 	set := support.MakeCloneSet("web").Replicas(3).Deadline(600).Obj()
-	set.Spec.UpdateStrategy = kruisev1beta1.CloneSetUpdateStrategy{RollingUpdate: &kruisev1beta1.RollingUpdateCloneSetStrategy{}}
+	set.Spec.UpdateStrategy = kruisev1beta1.CloneSetUpdateStrategy{}
 	inBothVersions(t, set, func(t *testing.T, s *support.Suite) {
 		rolling := s.CloneSet("web").Spec.UpdateStrategy.RollingUpdate
 		require.NotNil(t, rolling, "the defaults are visible")

@@ -83,7 +83,7 @@ type CloneSetSpec struct {
 	// UpdateStrategy says how Pods are updated. Without it, the API server writes out the defaults of a rolling update.
 	// +optional
 	// +kubebuilder:default={type: RollingUpdate, rollingUpdate: {}}
-	UpdateStrategy CloneSetUpdateStrategy `json:"updateStrategy,omitempty"`
+	UpdateStrategy CloneSetUpdateStrategy `json:"updateStrategy,omitempty,omitzero"`
 	// RevisionHistoryLimit is how many unused revisions are kept; nil is 10.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -100,6 +100,8 @@ type CloneSetSpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
+	// Undecoded says what of a stored spec could not be decoded; empty when all could. The templates are empty then, and such a spec cannot be encoded.
+	Undecoded string `json:"-"`
 }
 
 // CloneSetScaleStrategy says how Pods are added and removed.

@@ -14,12 +14,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -114,16 +114,17 @@ func statusPatch(observed, wanted client.Object) ([]byte, error) {
 	})
 }
 
+// statusOf encodes the status of an object, and nothing else of it: the spec is large, and may not be one that can be encoded.
 func statusOf(object client.Object) (map[string]any, error) {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	status := reflect.Indirect(reflect.ValueOf(object)).FieldByName("Status")
+	if !status.IsValid() || !status.CanAddr() {
+		return nil, fmt.Errorf("encoding the status: a %T has none", object)
+	}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status.Addr().Interface())
 	if err != nil {
 		return nil, fmt.Errorf("encoding the status: %w", err)
 	}
-	status, _, err := unstructured.NestedMap(fields, "status")
-	if err != nil {
-		return nil, fmt.Errorf("encoding the status: %w", err)
-	}
-	return status, nil
+	return fields, nil
 }
 
 const (
