@@ -32,7 +32,7 @@ func isStalled(set *kruisev1beta1.CloneSet) bool {
 
 func TestARolloutTellsHowFarItIsAndStallsAtItsDeadline(t *testing.T) {
 	s := support.Begin(t)
-	s.Create(support.MakeCloneSet("web").Replicas(4).MaxUnavailable("1").Partition("1").Deadline(20).Obj())
+	s.Create(support.MakeCloneSet("web").Replicas(4).MaxUnavailable("1").Partition("1").Deadline(60).Obj())
 	s.WaitReady("web")
 	assert.True(t, progresses(corev1.ConditionTrue, "CloneSetAvailable")(s.CloneSet("web")))
 	s.SetImage("web", support.ImageMissing)
