@@ -267,15 +267,18 @@ func IsReady(pod corev1.Pod) bool {
 	return false
 }
 
-// countEvents counts the events of a reason about an object, in both APIs that events are written to.
-func (s *Suite) countEvents(name, reason, text string) int {
+// CountEvents counts how often an event of a reason was told of an object, in both APIs that events are written to; text must be in its message.
+func (s *Suite) CountEvents(name, reason, text string) int {
 	s.Helper()
 	n := 0
 	var list eventsv1.EventList
 	require.NoError(s, s.retried(func(ctx context.Context) error { return s.Resources.WithNamespace(s.Namespace).List(ctx, &list) }))
 	for _, e := range list.Items {
-		if e.Regarding.Name == name && e.Reason == reason && strings.Contains(e.Note, text) {
-			n++
+		if e.Regarding.Name != name || e.Reason != reason || !strings.Contains(e.Note, text) {
+			continue
+		}
+		if n++; e.Series != nil {
+			n += int(e.Series.Count) - 1
 		}
 	}
 	return n
