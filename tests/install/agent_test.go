@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
-	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/tests/support"
 )
 
@@ -121,7 +120,7 @@ func TestTheNodeAgentOutlivesTheRuntime(t *testing.T) {
 	assert.Equal(t, before.UID, after.UID)
 	assert.Equal(t, before.Status.ContainerStatuses[0].RestartCount, after.Status.ContainerStatuses[0].RestartCount, "it was not restarted for that")
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "all Pods are updated", func(set *kruisev1beta1.CloneSet) bool { return set.Status.UpdatedAvailableReplicas == 3 })
+	s.WaitFor("web", "all Pods are updated", support.IsUpdated(3))
 	s.Eventually("what runs now is reported", func() bool {
 		pods := s.Pods("app=web")
 		for _, pod := range pods {
