@@ -52,7 +52,7 @@ func TestScalingInDeletesTheLeastUsefulPodsFirst(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(4).Obj())
 	s.WaitReady("web")
-	// Two Pods cost little; of the others one was asked to go.
+	// Two Pods cost little.
 	names := support.SortedKeys(s.Pods(web))
 	for _, name := range names[:2] {
 		s.Patch(&corev1.Pod{}, name, `{"metadata":{"annotations":{"controller.kubernetes.io/pod-deletion-cost":"-10"}}}`)
