@@ -87,8 +87,8 @@ func TestRolloutsSurviveFiftyFaults(t *testing.T) {
 	}
 	s := c.sentence()
 	tell("%d rollouts were completed under faults; the controllers took away %d Pods that served, %d of them (%.1f %%, of at most %.0f %%) beside one that a fault had broken "+
-		"just before; %d times the judge had to look at all Pods; %d faults found nothing to strike", done, s.spared, s.excused, 100*float64(s.excused)/float64(max(s.spared, 1)),
-		100*excusedShare, s.looks, c.missed)
+		"just before; %d times the judge had to look at all Pods; %d faults found nothing to strike",
+		done, s.spared, s.excused, 100*float64(s.excused)/float64(max(s.spared, 1)), 100*excusedShare, s.looks, c.missed)
 	assert.Empty(t, s.verdicts)
 	assert.Positive(t, s.spared, "something was rolled out")
 	assert.Positive(t, done, "and came to its end while faults struck")

@@ -65,7 +65,9 @@ controller_runtime_reconcile_total{controller="cloneset",result="error"} 3
 	require.NoError(t, err)
 	found, err := counters(text, controllers)
 	require.NoError(t, err)
-	assert.Equal(t, map[string]float64{errorsCounted: 3, panicsCounted: 1, "controller_runtime_webhook_panics_total{}": 4, `keelson_cache_stale_total{kind="Pod"}`: 5}, found)
+	assert.Equal(t, map[string]float64{
+		errorsCounted: 3, panicsCounted: 1, "controller_runtime_webhook_panics_total{}": 4, `keelson_cache_stale_total{kind="Pod"}`: 5,
+	}, found)
 	assert.Len(t, found, len(troubles()), "each trouble is read")
 }
 

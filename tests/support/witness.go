@@ -34,7 +34,8 @@ type Witness struct {
 	Chronicle[corev1.Pod]
 	list  *cache.ListWatch
 	mutex sync.Mutex
-	ready map[string]bool
+	// pods are those that are not about to go, as they were seen last.
+	pods map[string]corev1.Pod
 	// least and most are the fewest ready Pods, and the most Pods, seen at any moment.
 	least, most int
 	// newest is the version of the last state that was seen, and looks is how often the witness had to look at all Pods, because it missed what happened.
@@ -99,7 +100,7 @@ func (w *Witness) look(ctx context.Context) (string, error) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.looks++
-	w.ready = map[string]bool{}
+	w.pods = map[string]corev1.Pod{}
 	for i := range list.Items {
 		w.take(&list.Items[i], false)
 	}
@@ -118,9 +119,9 @@ func (w *Witness) see(kind watch.EventType, pod *corev1.Pod) {
 // take notes the state of a Pod. One that is about to go serves no more.
 func (w *Witness) take(pod *corev1.Pod, isGone bool) {
 	if isGone || pod.DeletionTimestamp != nil {
-		delete(w.ready, pod.Name)
+		delete(w.pods, pod.Name)
 	} else {
-		w.ready[pod.Name] = IsReady(*pod)
+		w.pods[pod.Name] = *pod
 	}
 	if isAfter(pod.ResourceVersion, w.newest) {
 		w.newest = pod.ResourceVersion
@@ -138,12 +139,12 @@ func isAfter(version, other string) bool {
 
 func (w *Witness) judge() {
 	n := 0
-	for _, ready := range w.ready {
-		if ready {
+	for _, pod := range w.pods {
+		if IsReady(pod) {
 			n++
 		}
 	}
-	w.least, w.most = min(w.least, n), max(w.most, len(w.ready))
+	w.least, w.most = min(w.least, n), max(w.most, len(w.pods))
 }
 
 // catchUp waits until the witness has seen all that there is now.
@@ -154,7 +155,7 @@ func (w *Witness) catchUp() {
 		list, err = w.now(ctx)
 		return err
 	}))
-	w.suite.Eventually("the witness has seen all that there is", func() bool { return w.hasSeen(list.Items) })
+	w.suite.Eventually("the witness has seen all that there is", func() bool { return w.hasSeen(list) })
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	if w.looks > 1 {
@@ -162,18 +163,18 @@ func (w *Witness) catchUp() {
 	}
 }
 
-// hasSeen reports whether these Pods, and the end of all others, were seen.
-func (w *Witness) hasSeen(pods []corev1.Pod) bool {
+// hasSeen reports whether the Pods of a list, and the end of all that were gone by then, were seen.
+func (w *Witness) hasSeen(list *corev1.PodList) bool {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	known := map[string]bool{}
-	for i := range pods {
-		if known[pods[i].Name] = true; isAfter(pods[i].ResourceVersion, w.newest) {
+	for _, pod := range list.Items {
+		if known[pod.Name] = true; isAfter(pod.ResourceVersion, w.newest) {
 			return false
 		}
 	}
-	for name := range w.ready {
-		if !known[name] {
+	for name, pod := range w.pods {
+		if isNew := isAfter(pod.ResourceVersion, list.ResourceVersion); !known[name] && !isNew {
 			return false
 		}
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/keelson/keelson/controllers/plan"
 )
 
-// INVARIANT: a Pod that is done with an update, or that has just become Normal, is what the template of its revision says: images, environments, resources, labels and annotations.
+// INVARIANT: a Pod that is done with an update, or that has just become Normal, is what the template of its revision says: images, environments, resources, labels and
+// annotations.
 func checkTemplateKept(w *World, p Promise, write Write) string {
 	if write.Action.Verb != plan.Patch || write.Old == nil || write.New == nil || len(w.revisions) == 0 {
 		return ""
