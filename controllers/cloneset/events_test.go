@@ -65,7 +65,7 @@ func TestEventsSayWhatIsPublished(t *testing.T) {
 	heard.rest(s)
 	s.User("scales to 5", func(b *builder) { b.Replicas(5) })
 	heard.rest(s)
-	s.Script.Scene("somebody deletes a Pod, and the claim of another whose Pod is gone is left")
+	s.Script.Scene("somebody deletes a Pod")
 	s.DeletePod(s.Pods()[0].Name)
 	heard.rest(s)
 	s.User("scales to 0", func(b *builder) { b.Replicas(0) })
@@ -94,9 +94,8 @@ func TestEventsSayWhatIsPublished(t *testing.T) {
 func TestAClaimThatIsCleanedUpInVainIsTold(t *testing.T) {
 	s, heard := newStage(t, MakeCloneSet("web").Replicas(1).Volume("data").ReuseVolumes().Obj()), told{}
 	heard.rest(s)
-	s.User("takes the templates away, and the Pod with them", func(b *builder) {
-		b.Replicas(0).set.Spec.ScaleStrategy.EnablePVCReuse = true
-	})
+	s.User("scales to 0", func(b *builder) { b.Replicas(0) })
+	s.Script.Scene("somebody deletes the Pod first")
 	s.DeletePod("web-a")
 	heard.rest(s)
 	s.User("does not reuse claims any more", func(b *builder) { b.set.Spec.ScaleStrategy.EnablePVCReuse = false })

@@ -117,7 +117,7 @@ func TestACacheThatLagsForLongMakesNobodyCreateAPodTwice(t *testing.T) {
 }
 
 // ofTheWorld are the invariants that hold only for those who know what others have just done: no cache does. What follows from the controllers' own writes is
-// checked: how many Pods there are, how many of them are updated, that each is written to once in a pass, that nothing is written in vain.
+// checked: how many Pods there are, how many of them are updated, that each is written to once in a pass. What others have written already may be written in vain.
 func ofTheWorld() []string {
 	return []string{
 		sim.AvailableFloor, sim.SurplusOnly, sim.HooksRespected, sim.DrainedFirst, sim.ReadyWhenFollowed, sim.VolumesFirst, sim.VolumesKept,
@@ -142,7 +142,7 @@ func (c *chaos) pass() {
 // TestRandomLag lets the caches of the kinds lag apart in random worlds, and kills the controllers now and then: who comes next has the same late caches.
 func TestRandomLag(t *testing.T) {
 	const worlds = 80
-	passes, reads := 0, 0
+	passes, reads, skipped := 0, 0, 0
 	for seed := range uint64(worlds) {
 		c := newChaos(seed)
 		c.Faults = sim.Faults{sim.Conflict: 20, sim.Refusal: 10, sim.Kill: 20}
@@ -159,7 +159,11 @@ func TestRandomLag(t *testing.T) {
 		passes, reads = passes+c.lag.passes, reads+c.lag.reads
 		c.Allowed, c.Memory, c.controller.sees = nil, nil, nil
 		require.Empty(t, c.calm(), "seed %d: %s", seed, c.Script.Tail(40))
+		if c.skipped != "" {
+			skipped++
+		}
 	}
 	assert.Positive(t, reads)
-	t.Logf("%d passes, %d of them live", passes, reads)
+	t.Logf("%d passes, %d of them live; %d worlds of %d had no end that can be judged", passes, reads, skipped, worlds)
+	assert.LessOrEqual(t, 100*skipped, skippable*worlds, "too many worlds are not judged")
 }

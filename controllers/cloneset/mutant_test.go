@@ -60,7 +60,17 @@ func TestRandomWorldsCatchMutants(t *testing.T) {
 		})},
 		"gives Pods another image than their revision says": {want: sim.TemplateKept, mutate: onPatches([]byte(`"image":"app:v2"`), []byte(`"image":"app:v3"`))},
 		"forgets a label of the template":                   {want: sim.TemplateKept, mutate: onPatches([]byte(`"tier":"two"`), []byte(`"other":"two"`))},
-		"drains no Pod":                                     {want: sim.DrainedFirst, mutate: onPatches([]byte(`"StartInPlaceUpdate","status":"False"`), []byte(`"StartInPlaceUpdate","status":"True"`))},
+		"gives new Pods another environment than the template says": {want: sim.TemplateKept, mutate: onActions(func(a *plan.Action) []plan.Action {
+			pod, isPod := a.Object.(*corev1.Pod)
+			if a.Verb != plan.Create || !isPod {
+				return nil
+			}
+			other, changed := *a, pod.DeepCopy()
+			changed.Spec.Containers[0].Env = append(changed.Spec.Containers[0].Env, corev1.EnvVar{Name: "ANOTHER", Value: "one"})
+			other.Object = changed
+			return []plan.Action{other}
+		})},
+		"drains no Pod": {want: sim.DrainedFirst, mutate: onPatches([]byte(`"StartInPlaceUpdate","status":"False"`), []byte(`"StartInPlaceUpdate","status":"True"`))},
 		"creates Pods without their claims": {want: sim.VolumesFirst, mutate: onActions(func(a *plan.Action) []plan.Action {
 			a.First = nil
 			return []plan.Action{*a}

@@ -225,6 +225,7 @@ func TestRulesNameWhatTheyAllow(t *testing.T) {
 func TestCRDsAreSmall(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "bundles", "crd", "*.yaml"))
 	require.NoError(t, err)
+	require.NotEmpty(t, files)
 	for _, f := range files {
 		info, err := os.Stat(f)
 		require.NoError(t, err)

@@ -49,6 +49,7 @@ func TestRolloutsSurviveFiftyFaults(t *testing.T) {
 	c := begin(t, seed)
 	sets := c.populate()
 	claims := c.Claims()
+	require.Len(t, claims, 2, "each Pod of claimed has one")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	rollouts := make(chan int, len(sets))
@@ -86,9 +87,11 @@ func TestRolloutsSurviveFiftyFaults(t *testing.T) {
 	}
 	s := c.sentence()
 	tell("%d rollouts were completed under faults; the controllers took away %d Pods that served, %d of them (%.1f %%, of at most %.0f %%) beside one that a fault had broken "+
-		"just before; %d times the judge had to look at all Pods", done, s.spared, s.excused, 100*float64(s.excused)/float64(max(s.spared, 1)), 100*excusedShare, s.looks)
+		"just before; %d times the judge had to look at all Pods; %d faults found nothing to strike",
+		done, s.spared, s.excused, 100*float64(s.excused)/float64(max(s.spared, 1)), 100*excusedShare, s.looks, c.missed)
 	assert.Empty(t, s.verdicts)
 	assert.Positive(t, s.spared, "something was rolled out")
+	assert.Positive(t, done, "and came to its end while faults struck")
 	assert.LessOrEqual(t, float64(s.excused), 2+excusedShare*float64(s.spared), "excuses stay few")
 }
 

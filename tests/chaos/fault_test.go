@@ -59,8 +59,8 @@ type chaos struct {
 	// cordoned holds the node that takes no Pods, one at a time; up holds the nodes whose kubelets run, and stopped
 	// lets two be stopped at once.
 	cordoned, up, stopped chan string
-	// outages counts how often a kubelet was stopped.
-	outages int
+	// outages counts how often a kubelet was stopped, and missed the faults that found nothing to strike.
+	outages, missed int
 }
 
 // order is the faults to strike: each kind once, and then at random by their weights.
@@ -117,7 +117,7 @@ func (c *chaos) evict(pod *corev1.Pod) {
 
 // pardonUnlessDone pardons a Pod when it is certain that it was not taken away: of a connection that broke, nobody knows.
 func (c *chaos) pardonUnlessDone(pod *corev1.Pod, err error) {
-	if apierrors.IsNotFound(err) || apierrors.IsTooManyRequests(err) || apierrors.IsConflict(err) {
+	if apierrors.IsNotFound(err) || apierrors.IsTooManyRequests(err) || apierrors.IsConflict(err) || apierrors.IsForbidden(err) {
 		c.pardon(pod.UID)
 	}
 }
@@ -147,12 +147,21 @@ func (c *chaos) killPods(label, program string) string {
 	var list corev1.PodList
 	selector := resources.WithLabelSelector("control-plane=" + label)
 	if err := c.Resources.WithNamespace("kruise-system").List(c.Context(), &list, selector); err != nil {
-		return err.Error()
+		return c.missedAll(err.Error() + how)
+	}
+	if len(list.Items) == 0 {
+		return c.missedAll("there is none" + how)
 	}
 	for i := range list.Items {
 		_ = c.Resources.Delete(c.Context(), &list.Items[i], resources.WithGracePeriod(0))
 	}
 	return fmt.Sprint(len(list.Items)) + how
+}
+
+// missedAll counts a fault that found nothing to strike, and says so.
+func (c *chaos) missedAll(why string) string {
+	c.missed++
+	return "NOTHING WAS STRUCK: " + why
 }
 
 // restartAPIServer leaves the controllers with what they knew until their watches are there again.

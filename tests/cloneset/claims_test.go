@@ -69,7 +69,7 @@ func TestAReusedVolumeKeepsItsData(t *testing.T) {
 	s.WaitReady("web")
 	before := s.Claims()
 	pods := s.Pods(web)
-	victim := pods[sortedNames(pods)[0]]
+	victim := pods[support.SortedKeys(pods)[0]]
 	assert.Equal(t, "start 1", log(s, victim.Name))
 	require.NoError(t, s.Resources.Delete(t.Context(), &victim))
 	s.Eventually("a Pod of the same name takes its place", func() bool {
@@ -94,7 +94,7 @@ func TestAVolumeThatIsNotReusedGoesWithItsPod(t *testing.T) {
 	s.Create(support.MakeCloneSet("web").Replicas(1).Volume("data", class).Keeper("data").Obj())
 	s.WaitReady("web")
 	pods := s.Pods(web)
-	victim := pods[sortedNames(pods)[0]]
+	victim := pods[support.SortedKeys(pods)[0]]
 	require.NoError(t, s.Resources.Delete(t.Context(), &victim))
 	s.Eventually("its claim is gone, and another is there", func() bool {
 		claims := s.Claims()
@@ -102,7 +102,7 @@ func TestAVolumeThatIsNotReusedGoesWithItsPod(t *testing.T) {
 		return !there && len(claims) == 1
 	})
 	s.WaitFor("web", "one Pod is available", isAvailable(1))
-	assert.Equal(t, "start 1", log(s, sortedNames(s.Pods(web))[0]), "the data is gone")
+	assert.Equal(t, "start 1", log(s, support.SortedKeys(s.Pods(web))[0]), "the data is gone")
 }
 
 func TestARecreatedPodGetsNewVolumes(t *testing.T) {
@@ -112,7 +112,7 @@ func TestARecreatedPodGetsNewVolumes(t *testing.T) {
 	s.WaitReady("web")
 	before := s.Claims()
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "all Pods are updated", isUpdated(2))
+	s.WaitFor("web", "all Pods are updated", support.IsUpdated(2))
 	s.Eventually("two claims are left", func() bool { return len(s.Claims()) == 2 })
 	for name := range s.Claims() {
 		assert.NotContains(t, before, name)
@@ -124,7 +124,7 @@ func TestAPodThatIsLetGoKeepsItsVolume(t *testing.T) {
 	class := s.Volumes(2)
 	s.Create(support.MakeCloneSet("web").Replicas(1).Volume("data", class).Keeper("data").Obj())
 	s.WaitReady("web")
-	released := sortedNames(s.Pods(web))[0]
+	released := support.SortedKeys(s.Pods(web))[0]
 	s.Patch(&corev1.Pod{}, released, `{"metadata":{"labels":{"app":"elsewhere"}}}`)
 	s.Eventually("its claim follows it", func() bool {
 		claim := s.Claims()["data-"+released]
@@ -144,7 +144,7 @@ func TestADebugCopyIsLeftAlone(t *testing.T) {
 	s.Create(support.MakeCloneSet("web").Replicas(2).Volume("data", class).Keeper("data").Obj())
 	s.WaitReady("web")
 	pods, claims := s.Pods(web), s.Claims()
-	original := pods[sortedNames(pods)[0]]
+	original := pods[support.SortedKeys(pods)[0]]
 	claim := "data-" + original.Name
 	replica := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "debug", Labels: original.Labels}, Spec: *original.Spec.DeepCopy()}
 	s.Create(replica)
@@ -153,7 +153,7 @@ func TestADebugCopyIsLeftAlone(t *testing.T) {
 		now, copied := s.Pods(web), s.Pods(web)["debug"]
 		return len(now) != 3 || metav1.GetControllerOf(&copied) != nil || len(s.Claims()) != len(claims) || s.Claims()[claim].DeletionTimestamp != nil
 	})
-	requireSamePods(t, pods, map[string]corev1.Pod{original.Name: s.Pods(web)[original.Name], sortedNames(pods)[1]: s.Pods(web)[sortedNames(pods)[1]]})
+	support.RequireSamePods(t, pods, map[string]corev1.Pod{original.Name: s.Pods(web)[original.Name], support.SortedKeys(pods)[1]: s.Pods(web)[support.SortedKeys(pods)[1]]})
 
 	replicas(s, "0")
 	s.Eventually("only the copy is left", func() bool { return len(s.Pods(web)) == 1 })

@@ -73,10 +73,10 @@ func TestAPodThatWaitsForItsDeletion(t *testing.T) {
 			s.Create(set)
 			s.WaitReady("web")
 			before := s.Pods(web)
-			tc.plan(s, sortedNames(before))
+			tc.plan(s, support.SortedKeys(before))
 			if tc.wantBack {
 				s.WaitReady("web")
-				requireSamePods(t, before, s.Pods(web))
+				support.RequireSamePods(t, before, s.Pods(web))
 				return
 			}
 			s.Eventually("as many Pods are there as wanted", func() bool { return len(s.Pods(web)) == tc.wantNext })
@@ -130,7 +130,7 @@ func TestANamedPodIsReplacedWithinTheLimits(t *testing.T) {
 			s := support.Begin(t)
 			s.Create(support.MakeCloneSet("web").Replicas(3).MaxUnavailable(tc.maxUnavailable).MaxSurge("1").Obj())
 			s.WaitReady("web")
-			names := sortedNames(s.Pods(web))
+			names := support.SortedKeys(s.Pods(web))
 			holdNotReady(s, names[0])
 			s.WaitFor("web", "the controllers see it", func(set *kruisev1beta1.CloneSet) bool { return set.Status.AvailableReplicas == 2 })
 			witness := s.Watch(web)

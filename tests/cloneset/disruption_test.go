@@ -28,11 +28,11 @@ func duringARollout(t *testing.T, disrupt func(*support.Suite)) {
 	s.SetImage("web", support.ImageV2)
 	s.Eventually("the rollout is in its middle", func() bool { return s.CloneSet("web").Status.UpdatedReplicas >= 2 })
 	disrupt(s)
-	s.WaitFor("web", "all Pods are updated", isUpdated(5))
+	s.WaitFor("web", "all Pods are updated", support.IsUpdated(5))
 	after := s.Pods(web)
-	requireSamePods(t, before, after)
+	support.RequireSamePods(t, before, after)
 	for name, pod := range after {
-		assert.EqualValues(t, 1, restarts(pod, "main"), "restarts of %s", name)
+		assert.EqualValues(t, 1, support.Restarts(pod, "main"), "restarts of %s", name)
 	}
 	assert.GreaterOrEqual(t, witness.Least(), 4)
 }

@@ -19,28 +19,6 @@ import (
 
 const web = "app=web"
 
-// requireSamePods says that Pods were kept: same names, UIDs, IPs and nodes.
-func requireSamePods(t *testing.T, before, after map[string]corev1.Pod) {
-	t.Helper()
-	require.Len(t, after, len(before))
-	for name, was := range before {
-		is, found := after[name]
-		require.True(t, found, "Pod %s is gone", name)
-		assert.Equal(t, was.UID, is.UID, "UID of %s", name)
-		assert.Equal(t, was.Status.PodIP, is.Status.PodIP, "IP of %s", name)
-		assert.Equal(t, was.Spec.NodeName, is.Spec.NodeName, "node of %s", name)
-	}
-}
-
-func restarts(pod corev1.Pod, container string) int32 {
-	for _, c := range pod.Status.ContainerStatuses {
-		if c.Name == container {
-			return c.RestartCount
-		}
-	}
-	return -1
-}
-
 func image(pod corev1.Pod, container string) string {
 	for _, c := range pod.Spec.Containers {
 		if c.Name == container {
@@ -55,12 +33,6 @@ func rolling(s *support.Suite, name, fields string) {
 	s.Patch(&kruisev1beta1.CloneSet{}, name, `{"spec":{"updateStrategy":{"rollingUpdate":`+fields+`}}}`)
 }
 
-func isUpdated(n int32) func(*kruisev1beta1.CloneSet) bool {
-	return func(set *kruisev1beta1.CloneSet) bool {
-		return set.Status.UpdatedReplicas == n && set.Status.UpdatedAvailableReplicas == n && set.Status.AvailableReplicas == set.Status.Replicas
-	}
-}
-
 func TestAnImageChangeKeepsThePods(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(5).MaxUnavailable("20%").Sidecar(support.ImageSleeper).Obj())
@@ -69,14 +41,14 @@ func TestAnImageChangeKeepsThePods(t *testing.T) {
 	witness := s.Watch(web)
 
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "all Pods are updated", isUpdated(5))
+	s.WaitFor("web", "all Pods are updated", support.IsUpdated(5))
 
 	after := s.Pods(web)
-	requireSamePods(t, before, after)
+	support.RequireSamePods(t, before, after)
 	for name, pod := range after {
 		assert.Equal(t, support.ImageV2, image(pod, "main"))
-		assert.Equal(t, restarts(before[name], "main")+1, restarts(pod, "main"), "restarts of main in %s", name)
-		assert.Equal(t, restarts(before[name], "side"), restarts(pod, "side"), "restarts of side in %s", name)
+		assert.Equal(t, support.Restarts(before[name], "main")+1, support.Restarts(pod, "main"), "restarts of main in %s", name)
+		assert.Equal(t, support.Restarts(before[name], "side"), support.Restarts(pod, "side"), "restarts of side in %s", name)
 	}
 	assert.GreaterOrEqual(t, witness.Least(), 4, "replicas - maxUnavailable Pods must always be ready")
 	assert.Equal(t, 5, witness.Most(), "no Pod is created")
@@ -89,15 +61,15 @@ func TestAPartitionAsANumberHoldsPodsBack(t *testing.T) {
 	s.WaitReady("web")
 	before := s.Pods(web)
 	s.SetImage("web", support.ImageV2)
-	set := s.WaitFor("web", "the partition is reached", isUpdated(1))
+	set := s.WaitFor("web", "the partition is reached", support.IsUpdated(1))
 	assert.EqualValues(t, 1, set.Status.ExpectedUpdatedReplicas)
 	assert.NotEqual(t, set.Status.CurrentRevision, set.Status.UpdateRevision)
 	s.Never("a Pod beyond the partition is updated", 3*time.Second, func() bool { return s.CloneSet("web").Status.UpdatedReplicas != 1 })
 
 	rolling(s, "web", `{"partition":0}`)
-	set = s.WaitFor("web", "all Pods are updated", isUpdated(3))
+	set = s.WaitFor("web", "all Pods are updated", support.IsUpdated(3))
 	assert.Equal(t, set.Status.CurrentRevision, set.Status.UpdateRevision)
-	requireSamePods(t, before, s.Pods(web))
+	support.RequireSamePods(t, before, s.Pods(web))
 }
 
 func TestAPartitionAsAPercentageUpdatesAtLeastOnePod(t *testing.T) {
@@ -105,7 +77,7 @@ func TestAPartitionAsAPercentageUpdatesAtLeastOnePod(t *testing.T) {
 	s.Create(support.MakeCloneSet("web").Partition("90%").Deadline(600).Obj())
 	s.WaitReady("web")
 	s.SetImage("web", support.ImageV2)
-	set := s.WaitFor("web", "one Pod is updated", isUpdated(1))
+	set := s.WaitFor("web", "one Pod is updated", support.IsUpdated(1))
 	assert.EqualValues(t, 1, set.Status.ExpectedUpdatedReplicas)
 	progress := support.Condition(set, kruisev1beta1.CloneSetConditionProgressing)
 	require.NotNil(t, progress)
@@ -121,7 +93,7 @@ func TestAPausedSetScalesButDoesNotUpdate(t *testing.T) {
 	set := s.WaitFor("web", "a Pod is added", func(set *kruisev1beta1.CloneSet) bool { return set.Status.AvailableReplicas == 3 })
 	assert.EqualValues(t, 1, set.Status.UpdatedReplicas, "the new Pod has the new revision, the others wait")
 	rolling(s, "web", `{"paused":false}`)
-	s.WaitFor("web", "all Pods are updated", isUpdated(3))
+	s.WaitFor("web", "all Pods are updated", support.IsUpdated(3))
 }
 
 func TestAGracePeriodDrainsBeforeTheImageChanges(t *testing.T) {
@@ -133,7 +105,7 @@ func TestAGracePeriodDrainsBeforeTheImageChanges(t *testing.T) {
 	witness.Saw("the Pod is drained with its old image", func(pod corev1.Pod) bool {
 		return pod.Annotations["apps.kruise.io/inplace-update-grace"] != "" && image(pod, "main") == support.ImageV1 && !support.IsReady(pod)
 	})
-	s.WaitFor("web", "the Pod is updated", isUpdated(1))
+	s.WaitFor("web", "the Pod is updated", support.IsUpdated(1))
 	for _, pod := range s.Pods(web) {
 		assert.Empty(t, pod.Annotations["apps.kruise.io/inplace-update-grace"])
 		assert.Contains(t, pod.Annotations["apps.kruise.io/inplace-update-state"], `"updateImages":true`)
@@ -160,9 +132,9 @@ func TestMinReadySecondsSlowsTheRollout(t *testing.T) {
 	}
 	witness := s.Watch(web)
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "both are updated", isUpdated(2))
+	s.WaitFor("web", "both are updated", support.IsUpdated(2))
 	pods := s.Pods(web)
-	names := sortedNames(pods)
+	names := support.SortedKeys(pods)
 	first, second := pods[names[0]], pods[names[1]]
 	if since(second, corev1.PodReady, corev1.ConditionTrue).Before(since(first, corev1.PodReady, corev1.ConditionTrue)) {
 		first, second = second, first
@@ -188,7 +160,7 @@ func TestAChangeThatCannotBeMadeInPlaceSaysWhy(t *testing.T) {
 			c := support.Condition(set, kruisev1beta1.CloneSetConditionInPlaceUpdatable)
 			return c != nil && c.Status == corev1.ConditionFalse && strings.Contains(c.Message, why)
 		})
-		s.WaitFor("web", "both are updated", isUpdated(2))
+		s.WaitFor("web", "both are updated", support.IsUpdated(2))
 		for name := range s.Pods(web) {
 			assert.NotContains(t, before, name, "the Pods are new ones")
 		}
@@ -205,11 +177,11 @@ func TestAChangeThatCannotBeMadeInPlaceSaysWhy(t *testing.T) {
 			c := support.Condition(set, kruisev1beta1.CloneSetConditionStalled)
 			return c != nil && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, why)
 		})
-		requireSamePods(t, before, s.Pods(web))
+		support.RequireSamePods(t, before, s.Pods(web))
 		s.SetImage("web", support.ImageV1)
 		s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"`+support.ImageV2+`","imagePullPolicy":"IfNotPresent"}]}}}}`)
-		s.WaitFor("web", "a change of image alone goes on", isUpdated(2))
-		requireSamePods(t, before, s.Pods(web))
+		s.WaitFor("web", "a change of image alone goes on", support.IsUpdated(2))
+		support.RequireSamePods(t, before, s.Pods(web))
 	})
 }
 
@@ -228,8 +200,8 @@ func TestAnImageThatCannotBePulledStopsTheRollout(t *testing.T) {
 	assert.GreaterOrEqual(t, witness.Least(), 2)
 
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "a good image repairs it", isUpdated(3))
-	requireSamePods(t, before, s.Pods(web))
+	s.WaitFor("web", "a good image repairs it", support.IsUpdated(3))
+	support.RequireSamePods(t, before, s.Pods(web))
 	assert.GreaterOrEqual(t, witness.Least(), 2)
 }
 
@@ -250,8 +222,8 @@ func TestARollbackOfABrokenImageComesBack(t *testing.T) {
 		return false
 	})
 	s.SetImage("web", support.ImageV1)
-	s.WaitFor("web", "all Pods are back", isUpdated(2))
-	requireSamePods(t, before, s.Pods(web))
+	s.WaitFor("web", "all Pods are back", support.IsUpdated(2))
+	support.RequireSamePods(t, before, s.Pods(web))
 }
 
 func TestAPodDeletedDuringItsUpdateIsReplaced(t *testing.T) {
@@ -262,7 +234,7 @@ func TestAPodDeletedDuringItsUpdateIsReplaced(t *testing.T) {
 	s.SetImage("web", support.ImageV2)
 	victim := witness.Saw("a Pod is being updated", func(pod corev1.Pod) bool { return pod.Labels["lifecycle.apps.kruise.io/state"] == "Updating" })
 	require.NoError(t, s.Resources.Delete(t.Context(), &victim))
-	s.WaitFor("web", "all Pods are updated", isUpdated(3))
+	s.WaitFor("web", "all Pods are updated", support.IsUpdated(3))
 	assert.NotContains(t, s.Pods(web), victim.Name)
 }
 
@@ -284,6 +256,6 @@ func TestGarbageInAnnotationsIsHealed(t *testing.T) {
 	})
 	s.AwaitEvent("web", "BrokenAnnotationRemoved", "apps.kruise.io/inplace-update-")
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "the set goes on", isUpdated(2))
-	requireSamePods(t, before, s.Pods(web))
+	s.WaitFor("web", "the set goes on", support.IsUpdated(2))
+	support.RequireSamePods(t, before, s.Pods(web))
 }

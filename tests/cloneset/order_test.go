@@ -43,14 +43,14 @@ func TestPodsOfAHigherWeightAreUpdatedFirst(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(5).Partition("3").MaxUnavailable("2").Obj())
 	s.WaitReady("web")
-	canaries := sortedNames(s.Pods(web))[3:]
+	canaries := support.SortedKeys(s.Pods(web))[3:]
 	for _, name := range canaries {
 		label(s, name, "tier", "canary")
 	}
 	s.CatchUp(web)
 	rolling(s, "web", `{"priorityStrategy":{"weightPriority":[{"weight":80,"matchSelector":{"matchLabels":{"tier":"canary"}}}]}}`)
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "the canaries are updated", isUpdated(2))
+	s.WaitFor("web", "the canaries are updated", support.IsUpdated(2))
 	assert.Equal(t, canaries, withImage(s, support.ImageV2))
 }
 
@@ -58,7 +58,7 @@ func TestBatchesAreUpdatedInTheOrderOfTheirNumbers(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(3).Partition("3").Obj())
 	s.WaitReady("web")
-	names := sortedNames(s.Pods(web))
+	names := support.SortedKeys(s.Pods(web))
 	for i, batch := range []string{"batch-2", "batch-9", "batch-10"} {
 		label(s, names[i], "batch", batch)
 	}
@@ -67,7 +67,7 @@ func TestBatchesAreUpdatedInTheOrderOfTheirNumbers(t *testing.T) {
 	s.SetImage("web", support.ImageV2)
 	for i, want := range [][]string{{names[2]}, {names[1], names[2]}, names} {
 		rolling(s, "web", fmt.Sprintf(`{"partition":%d}`, 2-i))
-		s.WaitFor("web", "one Pod more is updated", isUpdated(int32(i+1)))
+		s.WaitFor("web", "one Pod more is updated", support.IsUpdated(int32(i+1)))
 		assert.Equal(t, want, withImage(s, support.ImageV2))
 	}
 }
@@ -76,7 +76,7 @@ func TestPodsWithALabelAreScattered(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(6).Partition("3").MaxUnavailable("3").Obj())
 	s.WaitReady("web")
-	leaders := sortedNames(s.Pods(web))[:3]
+	leaders := support.SortedKeys(s.Pods(web))[:3]
 	for _, name := range leaders {
 		label(s, name, "role", "leader")
 	}
@@ -84,7 +84,7 @@ func TestPodsWithALabelAreScattered(t *testing.T) {
 	s.Settle(web)
 	rolling(s, "web", `{"scatterStrategy":[{"key":"role","value":"leader"}]}`)
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "half of the Pods are updated", isUpdated(3))
+	s.WaitFor("web", "half of the Pods are updated", support.IsUpdated(3))
 	updated := withImage(s, support.ImageV2)
 	count := 0
 	for _, name := range leaders {
@@ -110,7 +110,7 @@ func TestABrokenPodDoesNotWaitForThoseOfAHigherPriority(t *testing.T) {
 	s.CatchUp(web)
 	rolling(s, "web", `{"priorityStrategy":{"weightPriority":[{"weight":80,"matchSelector":{"matchLabels":{"tier":"canary"}}}]}}`)
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "all Pods are updated", isUpdated(3))
+	s.WaitFor("web", "all Pods are updated", support.IsUpdated(3))
 }
 
 func TestScalingInLeavesTheZonesEven(t *testing.T) {
@@ -143,7 +143,7 @@ func TestScalingInLeavesTheZonesEven(t *testing.T) {
 	s.WaitFor("web", "the Pods are adopted", isAvailable(3))
 	replicas(s, "2")
 	s.WaitFor("web", "two Pods are left", isAvailable(2))
-	left := sortedNames(s.Pods(web))
+	left := support.SortedKeys(s.Pods(web))
 	assert.Len(t, left, 2)
 	assert.Contains(t, left, "web-2", "a Pod of the crowded zone goes first")
 }
@@ -177,7 +177,7 @@ func TestASurgeAndUnavailablePodsTogether(t *testing.T) {
 	witness := s.Watch(web)
 	s.SetImage("web", support.ImageV2)
 	s.WaitFor("web", "all Pods are updated, and the surge is gone", func(set *kruisev1beta1.CloneSet) bool {
-		return isUpdated(4)(set) && set.Status.Replicas == 4
+		return support.IsUpdated(4)(set) && set.Status.Replicas == 4
 	})
 	assert.GreaterOrEqual(t, witness.Least(), 3)
 	assert.Equal(t, 5, witness.Most(), "replicas + maxSurge")

@@ -43,16 +43,9 @@ func configOf(s *support.Suite, pod string) string {
 
 func updateOf(s *support.Suite, pod corev1.Pod) pub.InPlaceUpdateState {
 	s.Helper()
-	var state pub.InPlaceUpdateState
-	require.NoError(s, json.Unmarshal([]byte(pod.Annotations[pub.InPlaceUpdateStateKey]), &state))
+	state, isSet := support.UpdateOf(pod)
+	require.True(s, isSet, "%s says nothing of an update", pod.Name)
 	return state
-}
-
-func batches(state pub.InPlaceUpdateState) (all [][]string) {
-	for _, batch := range state.ContainerBatchesRecord {
-		all = append(all, batch.Containers)
-	}
-	return all
 }
 
 func TestAChangedAnnotationRestartsOnlyTheContainersThatFollowIt(t *testing.T) {
@@ -69,29 +62,29 @@ func TestAChangedAnnotationRestartsOnlyTheContainersThatFollowIt(t *testing.T) {
 	witness := s.Watch(web)
 
 	annotate(s, "web", "app-config", `"two"`)
-	s.WaitFor("web", "both Pods are updated", isUpdated(2))
+	s.WaitFor("web", "both Pods are updated", support.IsUpdated(2))
 	after := s.Pods(web)
-	requireSamePods(t, before, after)
+	support.RequireSamePods(t, before, after)
 	for name, pod := range after {
 		assert.Equal(t, "two", configOf(s, name))
-		assert.Equal(t, restarts(before[name], "main")+1, restarts(pod, "main"), "restarts of main in %s", name)
-		assert.Equal(t, restarts(before[name], "side"), restarts(pod, "side"), "restarts of side in %s", name)
+		assert.Equal(t, support.Restarts(before[name], "main")+1, support.Restarts(pod, "main"), "restarts of main in %s", name)
+		assert.Equal(t, support.Restarts(before[name], "side"), support.Restarts(pod, "side"), "restarts of side in %s", name)
 		state := updateOf(s, pod)
 		assert.True(t, state.UpdateEnvFromMetadata)
-		assert.Equal(t, [][]string{{"main"}}, batches(state))
+		assert.Equal(t, [][]string{{"main"}}, support.Batches(state))
 	}
 	assert.GreaterOrEqual(t, witness.Least(), 1, "they change one after the other, drained")
 
 	annotate(s, "web", "note", `"two"`)
-	s.WaitFor("web", "an annotation that nobody follows is there at once", isUpdated(2))
+	s.WaitFor("web", "an annotation that nobody follows is there at once", support.IsUpdated(2))
 	for name, pod := range s.Pods(web) {
 		assert.Equal(t, "two", pod.Annotations["note"])
-		assert.Equal(t, restarts(after[name], "main"), restarts(pod, "main"))
+		assert.Equal(t, support.Restarts(after[name], "main"), support.Restarts(pod, "main"))
 	}
 
 	annotate(s, "web", "app-config", "null")
-	s.WaitFor("web", "an annotation that goes takes the variable with it", isUpdated(2))
-	requireSamePods(t, before, s.Pods(web))
+	s.WaitFor("web", "an annotation that goes takes the variable with it", support.IsUpdated(2))
+	support.RequireSamePods(t, before, s.Pods(web))
 	for name := range after {
 		assert.Empty(t, configOf(s, name))
 	}
@@ -116,15 +109,15 @@ func TestContainersOfAPodAreUpdatedInLaunchOrder(t *testing.T) {
 	assert.Equal(t, map[string]string{"main": support.ImageV2}, begun.NextContainerImages, "the sidecar is changed first")
 	assert.Equal(t, []string{"side"}, begun.PreCheckBeforeNext.ContainersRequiredReady)
 	assert.Equal(t, support.ImageV1, image(first, "main"), "main waits")
-	s.WaitFor("web", "the Pod is updated", isUpdated(1))
+	s.WaitFor("web", "the Pod is updated", support.IsUpdated(1))
 	after := s.Pods(web)
-	requireSamePods(t, before, after)
+	support.RequireSamePods(t, before, after)
 	for name, pod := range after {
 		assert.Equal(t, "config v2", configOf(s, name))
-		assert.EqualValues(t, 1, restarts(pod, "side"))
-		assert.EqualValues(t, 1, restarts(pod, "main"))
+		assert.EqualValues(t, 1, support.Restarts(pod, "side"))
+		assert.EqualValues(t, 1, support.Restarts(pod, "main"))
 		state := updateOf(s, pod)
-		assert.Equal(t, [][]string{{"side"}, {"main"}}, batches(state))
+		assert.Equal(t, [][]string{{"side"}, {"main"}}, support.Batches(state))
 		assert.Empty(t, state.NextContainerImages)
 		assert.Nil(t, state.PreCheckBeforeNext)
 		assert.Contains(t, state.LastContainerStatuses, "main")
@@ -142,11 +135,11 @@ func TestANativeSidecarTakesANewImageInPlace(t *testing.T) {
 	before := s.Pods(web)
 	witness := s.Watch(web)
 	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"spec":{"initContainers":[{"name":"mesh","image":"keelson/sleeper:v2","restartPolicy":"Always"}]}}}}`)
-	s.WaitFor("web", "both Pods are updated", isUpdated(2))
+	s.WaitFor("web", "both Pods are updated", support.IsUpdated(2))
 	after := s.Pods(web)
-	requireSamePods(t, before, after)
+	support.RequireSamePods(t, before, after)
 	for name, pod := range after {
-		assert.Equal(t, restarts(before[name], "main"), restarts(pod, "main"), "the other container goes on")
+		assert.Equal(t, support.Restarts(before[name], "main"), support.Restarts(pod, "main"), "the other container goes on")
 		assert.EqualValues(t, 1, pod.Status.InitContainerStatuses[0].RestartCount)
 		assert.Contains(t, pod.Status.InitContainerStatuses[0].Image, "keelson/sleeper:v2")
 	}
@@ -172,7 +165,7 @@ func TestAPlainInitContainerNeedsNewPods(t *testing.T) {
 		c := support.Condition(set, kruisev1beta1.CloneSetConditionStalled)
 		return c != nil && c.Status == corev1.ConditionTrue && strings.Contains(c.Message, "spec.template.spec.initContainers[0].image cannot change in place")
 	})
-	requireSamePods(t, before, s.Pods(web))
+	support.RequireSamePods(t, before, s.Pods(web))
 	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"updateStrategy":{"rollingUpdate":{"podUpdatePolicy":"InPlaceIfPossible","maxUnavailable":"100%"}}}}`)
 	s.Eventually("with leave to do so, a new Pod replaces it", func() bool {
 		for name, pod := range s.Pods(web) {
@@ -193,12 +186,12 @@ func TestTheSameImageUnderAnotherNameIsNotWaitedForInVain(t *testing.T) {
 	before := s.Pods(web)
 	for i, name := range []string{other, support.ImageV1, other} {
 		s.SetImage("web", name)
-		s.WaitFor("web", "both Pods are at "+name, isUpdated(2))
+		s.WaitFor("web", "both Pods are at "+name, support.IsUpdated(2))
 		after := s.Pods(web)
-		requireSamePods(t, before, after)
+		support.RequireSamePods(t, before, after)
 		for _, pod := range after {
 			assert.Equal(t, name, image(pod, "main"))
-			assert.EqualValues(t, i+1, restarts(pod, "main"))
+			assert.EqualValues(t, i+1, support.Restarts(pod, "main"))
 			assert.Equal(t, before[pod.Name].Status.ContainerStatuses[0].ImageID, pod.Status.ContainerStatuses[0].ImageID, "it is one image")
 		}
 	}
@@ -213,8 +206,8 @@ func TestAnImageThatIsMovedBackAtOnceIsNotWaitedForInVain(t *testing.T) {
 		s.SetImage("web", support.ImageV2)
 		s.SetImage("web", support.ImageV1)
 	}
-	s.WaitFor("web", "all Pods are back", isUpdated(3))
-	requireSamePods(t, before, s.Pods(web))
+	s.WaitFor("web", "all Pods are back", support.IsUpdated(3))
+	support.RequireSamePods(t, before, s.Pods(web))
 	for name := range before {
 		assert.Equal(t, support.ImageV1, image(s.Pods(web)[name], "main"))
 	}

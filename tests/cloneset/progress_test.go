@@ -32,7 +32,7 @@ func isStalled(set *kruisev1beta1.CloneSet) bool {
 
 func TestARolloutTellsHowFarItIsAndStallsAtItsDeadline(t *testing.T) {
 	s := support.Begin(t)
-	s.Create(support.MakeCloneSet("web").Replicas(4).MaxUnavailable("1").Partition("1").Deadline(20).Obj())
+	s.Create(support.MakeCloneSet("web").Replicas(4).MaxUnavailable("1").Partition("1").Deadline(60).Obj())
 	s.WaitReady("web")
 	assert.True(t, progresses(corev1.ConditionTrue, "CloneSetAvailable")(s.CloneSet("web")))
 	s.SetImage("web", support.ImageMissing)
@@ -55,7 +55,7 @@ func TestARolloutTellsHowFarItIsAndStallsAtItsDeadline(t *testing.T) {
 	set = s.WaitFor("web", "it is paused", progresses(corev1.ConditionTrue, "CloneSetPaused"))
 	assert.Equal(t, "batch 3/4: 3 of 4 updated, 4 available, the update is paused", readyMessage(set))
 	rolling(s, "web", `{"paused":false}`)
-	set = s.WaitFor("web", "all are updated", isUpdated(4))
+	set = s.WaitFor("web", "all are updated", support.IsUpdated(4))
 	assert.True(t, progresses(corev1.ConditionTrue, "CloneSetAvailable")(set))
 	assert.Equal(t, "4 of 4 updated, 4 available", readyMessage(set))
 }
@@ -74,7 +74,7 @@ func TestAHookThatNobodyServesStallsTheRolloutUntilSomebodyDoes(t *testing.T) {
 		return !isStalled(set) && strings.Contains(readyMessage(set), pod.Name+" (inPlaceUpdate hook: ")
 	})
 	takeIn(s, pod.Name)
-	s.WaitFor("web", "it is updated", isUpdated(1))
+	s.WaitFor("web", "it is updated", support.IsUpdated(1))
 	assert.True(t, progresses(corev1.ConditionTrue, "CloneSetAvailable")(s.CloneSet("web")))
 }
 
@@ -82,15 +82,15 @@ func TestANamedPodGoesBeforeOneThatCostsLess(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(3).Obj())
 	s.WaitReady("web")
-	names := sortedNames(s.Pods(web))
+	names := support.SortedKeys(s.Pods(web))
 	s.Patch(&corev1.Pod{}, names[0], `{"metadata":{"annotations":{"controller.kubernetes.io/pod-deletion-cost":"-10"}}}`)
 	s.CatchUp(web)
 	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"replicas":2,"scaleStrategy":{"podsToDelete":["`+names[2]+`"]}}}`)
 	s.WaitFor("web", "two are left", isAvailable(2))
-	assert.Equal(t, names[:2], sortedNames(s.Pods(web)))
+	assert.Equal(t, names[:2], support.SortedKeys(s.Pods(web)))
 	replicas(s, "1")
 	s.WaitFor("web", "one is left", isAvailable(1))
-	assert.Equal(t, names[1:2], sortedNames(s.Pods(web)), "then the one that costs least goes")
+	assert.Equal(t, names[1:2], support.SortedKeys(s.Pods(web)), "then the one that costs least goes")
 }
 
 func TestANamedPodThatCountsIsReplacedWhenItsHookLetsItGo(t *testing.T) {
@@ -98,7 +98,7 @@ func TestANamedPodThatCountsIsReplacedWhenItsHookLetsItGo(t *testing.T) {
 	s.Create(support.MakeCloneSet("web").Replicas(2).MaxUnavailable("1").Hooked(drain(false)).Lifecycle(pub.Lifecycle{PreDelete: drain(false)}).Obj())
 	s.WaitReady("web")
 	before := s.Pods(web)
-	names := sortedNames(before)
+	names := support.SortedKeys(before)
 	name := func(list string) {
 		s.Helper()
 		s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"scaleStrategy":{"podsToDelete":`+list+`}}}`)
@@ -107,7 +107,7 @@ func TestANamedPodThatCountsIsReplacedWhenItsHookLetsItGo(t *testing.T) {
 	assert.Equal(t, names[0], awaitState(s, pub.LifecycleStatePreparingDelete, true).Name)
 	name(`[]`)
 	s.WaitReady("web")
-	requireSamePods(t, before, s.Pods(web))
+	support.RequireSamePods(t, before, s.Pods(web))
 
 	s.Patch(&corev1.Pod{}, names[1], `{"metadata":{"labels":{"apps.kruise.io/specified-delete":"true"}}}`)
 	assert.Equal(t, names[1], awaitState(s, pub.LifecycleStatePreparingDelete, true).Name)

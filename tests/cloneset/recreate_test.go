@@ -38,7 +38,7 @@ func TestOnDeleteUpdatesThePodsThatSomebodyDeletes(t *testing.T) {
 	s.Create(set)
 	s.WaitFor("web", "two Pods are available", isAvailable(2))
 	before := s.Pods(web)
-	names := sortedNames(before)
+	names := support.SortedKeys(before)
 	s.SetImage("web", support.ImageV2)
 	s.WaitFor("web", "the new revision is known", func(set *kruisev1beta1.CloneSet) bool {
 		return set.Status.ObservedGeneration == set.Generation && set.Status.UpdateRevision != set.Status.CurrentRevision

@@ -52,15 +52,15 @@ func TestScalingInDeletesTheLeastUsefulPodsFirst(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(4).Obj())
 	s.WaitReady("web")
-	// Two Pods cost little; of the others one was asked to go.
-	names := sortedNames(s.Pods(web))
+	// Two Pods cost little.
+	names := support.SortedKeys(s.Pods(web))
 	for _, name := range names[:2] {
 		s.Patch(&corev1.Pod{}, name, `{"metadata":{"annotations":{"controller.kubernetes.io/pod-deletion-cost":"-10"}}}`)
 	}
 	s.CatchUp(web)
 	replicas(s, "2")
 	s.WaitFor("web", "two Pods are left", isAvailable(2))
-	assert.Equal(t, names[2:], sortedNames(s.Pods(web)), "a low deletion cost goes first")
+	assert.Equal(t, names[2:], support.SortedKeys(s.Pods(web)), "a low deletion cost goes first")
 	s.AwaitEvent("web", "SuccessfulDelete", names[0])
 
 	replicas(s, "0")
@@ -72,7 +72,7 @@ func TestAPodThatCannotRunGoesBeforeOneThatServes(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(2).Obj())
 	s.WaitReady("web")
-	good := sortedNames(s.Pods(web))
+	good := support.SortedKeys(s.Pods(web))
 	// The third Pod comes from a template whose image is missing.
 	rolling(s, "web", `{"partition":2}`)
 	s.SetImage("web", support.ImageMissing)
@@ -83,7 +83,7 @@ func TestAPodThatCannotRunGoesBeforeOneThatServes(t *testing.T) {
 	rolling(s, "web", `{"partition":2}`)
 	replicas(s, "2")
 	s.WaitFor("web", "two Pods are left", isAvailable(2))
-	assert.Equal(t, good, sortedNames(s.Pods(web)))
+	assert.Equal(t, good, support.SortedKeys(s.Pods(web)))
 }
 
 func TestTheScaleSubresourceScales(t *testing.T) {
@@ -99,7 +99,7 @@ func TestASpecifiedPodIsReplaced(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(3).MaxUnavailable("1").Obj())
 	s.WaitReady("web")
-	victim := sortedNames(s.Pods(web))[0]
+	victim := support.SortedKeys(s.Pods(web))[0]
 	witness := s.Watch(web)
 	s.Patch(&corev1.Pod{}, victim, `{"metadata":{"labels":{"apps.kruise.io/specified-delete":"true"}}}`)
 	s.Eventually("it is gone and another is there", func() bool {
@@ -115,7 +115,7 @@ func TestAdoptionAndRelease(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(2).Obj())
 	s.WaitReady("web")
-	released := sortedNames(s.Pods(web))[0]
+	released := support.SortedKeys(s.Pods(web))[0]
 	s.Patch(&corev1.Pod{}, released, `{"metadata":{"labels":{"app":"elsewhere"}}}`)
 	s.Eventually("a Pod that no longer matches is released, not deleted", func() bool {
 		other, there := s.Pods("app=elsewhere")[released]
@@ -157,11 +157,7 @@ func TestASetThatIsDeletedAndMadeAgainKeepsItsOrphans(t *testing.T) {
 	s.Eventually("the set is gone", func() bool { return s.IsGone(set) })
 	s.Create(support.MakeCloneSet("web").Replicas(2).Obj())
 	s.WaitReady("web")
-	requireSamePods(t, before, s.Pods(web))
-}
-
-func sortedNames(pods map[string]corev1.Pod) []string {
-	return support.SortedKeys(pods)
+	support.RequireSamePods(t, before, s.Pods(web))
 }
 
 func TestRevisionsHaveNumbersNamesAndALimit(t *testing.T) {
@@ -170,7 +166,7 @@ func TestRevisionsHaveNumbersNamesAndALimit(t *testing.T) {
 	first := s.WaitReady("web").Status.UpdateRevision
 	for _, image := range []string{support.ImageV2, support.ImageV3, "keelson/sleeper:v1", "keelson/sleeper:v2"} {
 		s.SetImage("web", image)
-		s.WaitFor("web", "updated to "+image, isUpdated(1))
+		s.WaitFor("web", "updated to "+image, support.IsUpdated(1))
 	}
 	s.Eventually("the history holds its limit beside the revision in use", func() bool { return len(revisions(s)) == 3 })
 	for _, rev := range revisions(s) {
@@ -180,7 +176,7 @@ func TestRevisionsHaveNumbersNamesAndALimit(t *testing.T) {
 	}
 
 	s.SetImage("web", support.ImageV3)
-	set := s.WaitFor("web", "back at an older image", isUpdated(1))
+	set := s.WaitFor("web", "back at an older image", support.IsUpdated(1))
 	newest := int64(0)
 	for _, rev := range revisions(s) {
 		newest = max(newest, rev.Revision)
@@ -207,7 +203,7 @@ func TestRecreationKeepsToMaxUnavailable(t *testing.T) {
 	before := s.Pods(web)
 	witness := s.Watch(web)
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "all Pods are updated", isUpdated(4))
+	s.WaitFor("web", "all Pods are updated", support.IsUpdated(4))
 	for name := range s.Pods(web) {
 		assert.NotContains(t, before, name)
 	}
@@ -227,7 +223,7 @@ func TestASurgeGoesBeforeTheUpdate(t *testing.T) {
 			witness := s.Watch(web)
 			s.SetImage("web", support.ImageV2)
 			s.WaitFor("web", "all Pods are updated and the surge is gone", func(set *kruisev1beta1.CloneSet) bool {
-				return isUpdated(3)(set) && set.Status.Replicas == 3
+				return support.IsUpdated(3)(set) && set.Status.Replicas == 3
 			})
 			assert.GreaterOrEqual(t, witness.Least(), 3, "nothing may be unavailable")
 			assert.Equal(t, 4, witness.Most(), "one Pod more than the replicas")

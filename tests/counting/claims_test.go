@@ -21,7 +21,7 @@ func TestAChangeOfClaimsAndImageRecreatesPods(t *testing.T) {
 	before, claims := s.Pods(web), s.Claims()
 
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "the Pod is updated", isUpdated(1))
+	s.WaitFor("web", "the Pod is updated", support.IsUpdated(1))
 	for name, pod := range s.Pods(web) {
 		assert.Equal(t, before[name].UID, pod.UID, "without a change of the claims it is updated in place")
 	}
@@ -33,7 +33,7 @@ func TestAChangeOfClaimsAndImageRecreatesPods(t *testing.T) {
 	containers[0].Image = support.ImageV1
 	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"volumeClaimTemplates":`+support.JSON(templates)+`,"template":{"spec":{"containers":`+support.JSON(containers)+`}}}}`)
 	s.WaitFor("web", "the Pod is replaced", func(set *kruisev1beta1.CloneSet) bool {
-		return set.Status.ObservedGeneration == set.Generation && isUpdated(1)(set)
+		return set.Status.ObservedGeneration == set.Generation && support.IsUpdated(1)(set)
 	})
 	for name := range s.Pods(web) {
 		assert.NotContains(t, before, name)

@@ -20,22 +20,16 @@ const web = "app=web"
 
 func TestMain(m *testing.M) { support.Main(m, "all") }
 
-func isUpdated(n int32) func(*kruisev1beta1.CloneSet) bool {
-	return func(set *kruisev1beta1.CloneSet) bool {
-		return set.Status.UpdatedReplicas == n && set.Status.UpdatedAvailableReplicas == n && set.Status.AvailableReplicas == set.Status.Replicas
-	}
-}
-
 func TestALargerPartitionTakesPodsBack(t *testing.T) {
 	s := support.Begin(t)
 	s.Create(support.MakeCloneSet("web").Replicas(4).Partition("1").MaxUnavailable("1").Obj())
 	s.WaitReady("web")
 	before := s.Pods(web)
 	s.SetImage("web", support.ImageV2)
-	s.WaitFor("web", "three Pods are updated", isUpdated(3))
+	s.WaitFor("web", "three Pods are updated", support.IsUpdated(3))
 
 	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"updateStrategy":{"rollingUpdate":{"partition":3}}}}`)
-	set := s.WaitFor("web", "one Pod is updated", isUpdated(1))
+	set := s.WaitFor("web", "one Pod is updated", support.IsUpdated(1))
 	assert.EqualValues(t, 1, set.Status.ExpectedUpdatedReplicas)
 	old := 0
 	for name, pod := range s.Pods(web) {

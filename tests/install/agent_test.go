@@ -55,6 +55,7 @@ func as(s *support.Suite, agent corev1.Pod, user string) kubernetes.Interface {
 func TestTheNodeAgentReadsPodsOfItsOwnNodeAlone(t *testing.T) {
 	s := support.Begin(t)
 	all := agents(s)
+	require.GreaterOrEqual(t, len(all), 2, "one reads its own node, and is refused another")
 	for node, agent := range all {
 		on := func(node string) metav1.ListOptions {
 			return metav1.ListOptions{FieldSelector: "spec.nodeName=" + node}
@@ -96,7 +97,8 @@ func TestTheNodeAgentOutlivesTheRuntime(t *testing.T) {
 	for _, pod := range s.Pods("app=web") {
 		node = pod.Spec.NodeName
 	}
-	before := agents(s)[node]
+	before, found := agents(s)[node]
+	require.True(t, found, "the node has an agent")
 	client, err := kubernetes.NewForConfig(s.Resources.GetConfig())
 	require.NoError(t, err)
 	health := func(path string) string {
@@ -118,14 +120,21 @@ func TestTheNodeAgentOutlivesTheRuntime(t *testing.T) {
 	assert.Equal(t, before.UID, after.UID)
 	assert.Equal(t, before.Status.ContainerStatuses[0].RestartCount, after.Status.ContainerStatuses[0].RestartCount, "it was not restarted for that")
 	s.SetImage("web", support.ImageV2)
-	s.Eventually("what runs is reported again", func() bool {
-		for _, pod := range s.Pods("app=web") {
-			statuses := pod.Status.ContainerStatuses
-			if len(statuses) != 1 || statuses[0].ContainerID == "" ||
-				!strings.Contains(pod.Annotations["apps.kruise.io/runtime-containers-meta"], statuses[0].ContainerID) {
+	s.WaitFor("web", "all Pods are updated", support.IsUpdated(3))
+	s.Eventually("what runs now is reported", func() bool {
+		pods := s.Pods("app=web")
+		for _, pod := range pods {
+			if !isReportedAnew(pod) {
 				return false
 			}
 		}
-		return true
+		return len(pods) == 3
 	})
+}
+
+// isReportedAnew says that a Pod was updated in place, by one restart, and that the agent reports the container which runs since.
+func isReportedAnew(pod corev1.Pod) bool {
+	statuses := pod.Status.ContainerStatuses
+	return pod.Spec.Containers[0].Image == support.ImageV2 && len(statuses) == 1 && statuses[0].RestartCount == 1 && statuses[0].ContainerID != "" &&
+		strings.Contains(pod.Annotations["apps.kruise.io/runtime-containers-meta"], statuses[0].ContainerID)
 }

@@ -4,7 +4,6 @@
 package published_test
 
 import (
-	"encoding/json"
 	"regexp"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"github.com/keelson/keelson/api/apps/pub"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
 	"github.com/keelson/keelson/tests/support"
 )
@@ -44,19 +42,6 @@ func twoInOrder() *kruisev1beta1.CloneSet {
 func setContainers(s *support.Suite, containers []corev1.Container) {
 	s.Helper()
 	patch(s, `{"template":{"spec":{"containers":`+support.JSON(containers)+`}}}`)
-}
-
-// updateOf is what the Pod says of its update; the second value tells whether there is one.
-func updateOf(pod corev1.Pod) (state pub.InPlaceUpdateState, isSet bool) {
-	isSet = json.Unmarshal([]byte(pod.Annotations[pub.InPlaceUpdateStateKey]), &state) == nil
-	return state, isSet
-}
-
-func batches(state pub.InPlaceUpdateState) (all [][]string) {
-	for _, batch := range state.ContainerBatchesRecord {
-		all = append(all, batch.Containers)
-	}
-	return all
 }
 
 func TestAnImageAndALabelChangeTogether(t *testing.T) {
@@ -97,9 +82,9 @@ func TestTheSecondContainerStopsWhenTheFirstIsReady(t *testing.T) {
 	require.NotNil(t, redis.State.Running)
 	// The hook of redis takes four seconds; times are told in whole ones.
 	assert.GreaterOrEqual(t, nginx.LastTerminationState.Terminated.FinishedAt.Sub(redis.State.Running.StartedAt.Time), 3*time.Second)
-	state, isSet := updateOf(pod)
+	state, isSet := support.UpdateOf(pod)
 	require.True(t, isSet)
-	assert.Equal(t, [][]string{{"redis"}, {"nginx"}}, batches(state))
+	assert.Equal(t, [][]string{{"redis"}, {"nginx"}}, support.Batches(state))
 }
 
 func TestAFirstContainerThatCrashesHoldsTheSecondBack(t *testing.T) {
@@ -118,8 +103,8 @@ func TestAFirstContainerThatCrashesHoldsTheSecondBack(t *testing.T) {
 	setContainers(s, containers)
 	s.Eventually("redis crashes", func() bool { return statusOf(s, only(s), "redis").RestartCount > 1 })
 	s.Never("nginx is touched", 5*time.Second, func() bool {
-		state, isSet := updateOf(only(s))
-		isRight := isSet && assert.ObjectsAreEqual([][]string{{"redis"}}, batches(state)) &&
+		state, isSet := support.UpdateOf(only(s))
+		isRight := isSet && assert.ObjectsAreEqual([][]string{{"redis"}}, support.Batches(state)) &&
 			assert.ObjectsAreEqual(map[string]string{"nginx": support.ImageV2}, state.NextContainerImages)
 		return !isRight || statusOf(s, only(s), "nginx").RestartCount != 0 || progressOf(s.CloneSet("web")) != progressing()
 	})

@@ -41,12 +41,6 @@ func resize(s *support.Suite, name string, to corev1.ResourceRequirements) {
 	s.Patch(&kruisev1beta1.CloneSet{}, name, `{"spec":{"template":{"spec":{"containers":`+support.JSON(containers)+`}}}}`)
 }
 
-func isUpdated(n int32) func(*kruisev1beta1.CloneSet) bool {
-	return func(set *kruisev1beta1.CloneSet) bool {
-		return set.Status.UpdatedReplicas == n && set.Status.UpdatedAvailableReplicas == n && set.Status.AvailableReplicas == set.Status.Replicas
-	}
-}
-
 // requireResized says that Pods were kept, how often main restarted, and that it has its CPU.
 func requireResized(t *testing.T, before, after map[string]corev1.Pod, restarts int32, cpu string) {
 	t.Helper()
@@ -68,7 +62,7 @@ func TestRequestsChangeWithoutARestart(t *testing.T) {
 	before := s.Pods(web)
 	witness := s.Watch(web)
 	resize(s, "web", sized("30m", "16Mi"))
-	s.WaitFor("web", "both Pods are resized", isUpdated(2))
+	s.WaitFor("web", "both Pods are resized", support.IsUpdated(2))
 	requireResized(t, before, s.Pods(web), 0, "30m")
 	assert.Equal(t, 2, witness.Least(), "a Pod that does not restart serves on")
 	s.AwaitEvent("web", "SuccessfulUpdatePodInPlace", "")
@@ -83,7 +77,7 @@ func TestAContainerThatAsksForItRestarts(t *testing.T) {
 	before := s.Pods(web)
 	witness := s.Watch(web)
 	resize(s, "web", sized("30m", "16Mi"))
-	s.WaitFor("web", "both Pods are resized", isUpdated(2))
+	s.WaitFor("web", "both Pods are resized", support.IsUpdated(2))
 	requireResized(t, before, s.Pods(web), 1, "30m")
 	assert.Equal(t, 1, witness.Least(), "they are drained one after the other")
 }
@@ -107,7 +101,7 @@ func TestAResizeThatNoNodeCanMakeIsTold(t *testing.T) {
 		return set.Status.AvailableReplicas == 1 && set.Status.ReadyReplicas == 2 && set.Status.UpdatedReplicas == 1
 	})
 	resize(s, "web", sized("20m", "16Mi"))
-	s.WaitFor("web", "what was there before is there again", isUpdated(2))
+	s.WaitFor("web", "what was there before is there again", support.IsUpdated(2))
 	requireResized(t, before, s.Pods(web), 0, "20m")
 }
 
@@ -134,7 +128,7 @@ func TestAResizeThatWaitsForRoomIsToldAndMade(t *testing.T) {
 	})
 	s.AwaitEvent("web", "ResizeDeferred", "the node cannot give Pod web-")
 	s.Scale(neighbour, 0)
-	s.WaitFor("web", "the Pod is resized as soon as there is room", isUpdated(1))
+	s.WaitFor("web", "the Pod is resized as soon as there is room", support.IsUpdated(1))
 	requireResized(t, before, s.Pods(web), 0, most)
 }
 
@@ -146,7 +140,7 @@ func TestAnImageAndRequestsChangeTogether(t *testing.T) {
 	containers := s.CloneSet("web").Spec.Template.Spec.Containers
 	containers[0].Resources, containers[0].Image = sized("30m", "20Mi"), support.ImageV2
 	s.Patch(&kruisev1beta1.CloneSet{}, "web", `{"spec":{"template":{"spec":{"containers":`+support.JSON(containers)+`}}}}`)
-	s.WaitFor("web", "both Pods are updated", isUpdated(2))
+	s.WaitFor("web", "both Pods are updated", support.IsUpdated(2))
 	requireResized(t, before, s.Pods(web), 1, "30m")
 }
 
@@ -158,7 +152,7 @@ func TestAnotherQoSClassNeedsNewPods(t *testing.T) {
 	guaranteed := sized("20m", "16Mi")
 	guaranteed.Limits = guaranteed.Requests
 	resize(s, "web", guaranteed)
-	s.WaitFor("web", "both Pods are updated", isUpdated(2))
+	s.WaitFor("web", "both Pods are updated", support.IsUpdated(2))
 	for name := range s.Pods(web) {
 		assert.NotContains(t, before, name)
 	}

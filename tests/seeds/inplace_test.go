@@ -36,15 +36,6 @@ func (s *seed) env(pod, name string) string {
 	return ""
 }
 
-func restarts(pod corev1.Pod, container string) int32 {
-	for _, c := range pod.Status.ContainerStatuses {
-		if c.Name == container {
-			return c.RestartCount
-		}
-	}
-	return -1
-}
-
 // testEnvFromAnnotation: whoever changes the annotation changes the environment, in the same Pod.
 func testEnvFromAnnotation(s *seed) {
 	s.apply()
@@ -56,7 +47,7 @@ func testEnvFromAnnotation(s *seed) {
 	s.awaitUpdated("sample", 1)
 	after := s.only(sample)
 	assert.Equal(s, before.UID, after.UID)
-	assert.EqualValues(s, 1, restarts(after, "app"))
+	assert.EqualValues(s, 1, support.Restarts(after, "app"))
 	assert.Equal(s, "another value", s.env(after.Name, "APP_CONFIG"))
 }
 
@@ -87,8 +78,8 @@ func testLaunchPriority(s *seed) {
 	assert.NotContains(s, last, "nextContainerImages")
 	assert.NotContains(s, last, "preCheckBeforeNext")
 	assert.Equal(s, before.UID, after.UID)
-	assert.EqualValues(s, 1, restarts(after, "sidecar"))
-	assert.EqualValues(s, 1, restarts(after, "main"))
+	assert.EqualValues(s, 1, support.Restarts(after, "sidecar"))
+	assert.EqualValues(s, 1, support.Restarts(after, "main"))
 }
 
 // batches are the containers of the batches so far.
@@ -135,7 +126,7 @@ func testWalkThrough(s *seed) {
 	require.Len(s, after, 5)
 	for name, pod := range after {
 		assert.Equal(s, before[name].UID, pod.UID)
-		assert.EqualValues(s, 1, restarts(pod, "guestbook"))
+		assert.EqualValues(s, 1, support.Restarts(pod, "guestbook"))
 	}
 	assert.GreaterOrEqual(s, witness.Least(), 4)
 	assert.Equal(s, 5, witness.Most())

@@ -23,13 +23,11 @@ import (
 // whoever looks at a failure, wants it.
 type Provider struct {
 	kubeconfig string
-	mode       string
+	// mode is what kind of cluster it is: host, kind, sim, bench or existing.
+	mode string
 }
 
 var _ e2e.E2EClusterProvider = &Provider{}
-
-// Mode says what kind of cluster it is: host, kind, sim or existing.
-func (p *Provider) Mode() string { return p.mode }
 
 // WithName does nothing: there is one cluster.
 func (p *Provider) WithName(string) e2e.E2EClusterProvider { return p }

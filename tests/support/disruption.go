@@ -33,6 +33,9 @@ const deploying = "deploy"
 // ours is the namespace of our programs.
 const ours = "kruise-system"
 
+// controllers is the label of our controllers.
+const controllers = "controller-manager"
+
 // mayDisrupt reports whether a disruption may go on in a cluster of a kind: in our own always, in another one when the wish names it.
 func mayDisrupt(mode, wish, name string) bool {
 	if mode != "existing" {
@@ -129,6 +132,6 @@ func thereAre(ctx context.Context, client kubernetes.Interface, wanted int) erro
 
 // controllersServe reports whether a Pod of the controllers is ready. When nobody can tell, it is taken for granted: the API server has its own reasons.
 func controllersServe(ctx context.Context, client kubernetes.Interface) bool {
-	pods, err := client.CoreV1().Pods(ours).List(ctx, metav1.ListOptions{LabelSelector: "control-plane=controller-manager"})
+	pods, err := client.CoreV1().Pods(ours).List(ctx, metav1.ListOptions{LabelSelector: programLabel + "=" + controllers})
 	return err != nil || slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return IsReady(pod) })
 }

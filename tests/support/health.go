@@ -32,13 +32,20 @@ const sickLogEnv = "KEELSON_SICK_LOG"
 // expiredCache is the line that our controllers log when they stop waiting for their cache and read from the API server.
 const expiredCache = "reading from the API server: the cache has not shown the last writes in time"
 
+// Counters of controllers.
+const (
+	reconcilePanics = "controller_runtime_reconcile_panics_total"
+	reconcileErrors = "controller_runtime_reconcile_errors_total"
+	cacheStale      = "keelson_cache_stale_total"
+)
+
 // troubles are the counters of our programs that stay where they are while all is well; those that panics count are never excused.
 func troubles() map[string]bool {
 	return map[string]bool{
-		"controller_runtime_reconcile_panics_total": true,
-		"controller_runtime_webhook_panics_total":   true,
-		"controller_runtime_reconcile_errors_total": false,
-		"keelson_cache_stale_total":                 false,
+		reconcilePanics: true,
+		"controller_runtime_webhook_panics_total": true,
+		reconcileErrors: false,
+		cacheStale:      false,
 	}
 }
 
@@ -130,24 +137,29 @@ func (p *program) ask(ctx context.Context, config *rest.Config, client *kubernet
 		return err
 	}
 	p.Expired = bytes.Count(log, []byte(expiredCache))
-	source, found := sourceOf(pod)
-	if !found {
-		return nil
+	source, isServed, err := sourceOf(pod)
+	if err != nil || !isServed {
+		return err
 	}
 	text, err := source.read(ctx, config, client)
 	if err != nil {
 		return err
 	}
-	p.Counters, err = counters(text)
+	p.Counters, err = counters(text, pod.Labels[programLabel])
 	return err
 }
 
-// counters are the troubles in the text of metrics that are not zero.
-func counters(text []byte) (map[string]float64, error) {
+// counters are the troubles in the text of metrics that are not zero. It fails when the program does not count what it should.
+func counters(text []byte, program string) (map[string]float64, error) {
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("reading metrics: %w", err)
+	}
+	for _, name := range mustCount(program, families) {
+		if len(families[name].GetMetric()) == 0 {
+			return nil, fmt.Errorf("it does not count %s", name)
+		}
 	}
 	found := map[string]float64{}
 	for name := range troubles() {
@@ -158,6 +170,19 @@ func counters(text []byte) (map[string]float64, error) {
 		}
 	}
 	return found, nil
+}
+
+// mustCount are the troubles that a program counts, be it none. Controllers count those of their passes from when they lead, or have no lease to wait for.
+func mustCount(program string, families map[string]*dto.MetricFamily) []string {
+	if program != controllers {
+		return nil
+	}
+	for _, lease := range families["leader_election_master_status"].GetMetric() {
+		if lease.GetGauge().GetValue() == 0 {
+			return []string{cacheStale}
+		}
+	}
+	return []string{cacheStale, reconcileErrors, reconcilePanics}
 }
 
 func labelsOf(metric *dto.Metric) string {

@@ -52,6 +52,10 @@ controller_runtime_reconcile_errors_total{controller="cloneset"} 3
 controller_runtime_reconcile_errors_total{controller="other"} 0
 # TYPE controller_runtime_reconcile_panics_total counter
 controller_runtime_reconcile_panics_total{controller="cloneset"} 1
+# TYPE controller_runtime_webhook_panics_total counter
+controller_runtime_webhook_panics_total 4
+# TYPE keelson_cache_stale_total counter
+keelson_cache_stale_total{kind="Pod"} 5
 # TYPE controller_runtime_reconcile_total counter
 controller_runtime_reconcile_total{controller="cloneset",result="error"} 3
 `))
@@ -59,9 +63,41 @@ controller_runtime_reconcile_total{controller="cloneset",result="error"} 3
 	defer server.Close()
 	text, err := fetch(t.Context(), server.URL, "")
 	require.NoError(t, err)
-	found, err := counters(text)
+	found, err := counters(text, controllers)
 	require.NoError(t, err)
-	assert.Equal(t, map[string]float64{errorsCounted: 3, panicsCounted: 1}, found)
+	assert.Equal(t, map[string]float64{
+		errorsCounted: 3, panicsCounted: 1, "controller_runtime_webhook_panics_total{}": 4, `keelson_cache_stale_total{kind="Pod"}`: 5,
+	}, found)
+	assert.Len(t, found, len(troubles()), "each trouble is read")
+}
+
+func TestAProgramThatDoesNotCountItsTroublesIsNotWell(t *testing.T) {
+	const (
+		stale  = "# TYPE keelson_cache_stale_total counter\nkeelson_cache_stale_total{kind=\"Pod\"} 0\n"
+		wrong  = "# TYPE controller_runtime_reconcile_errors_total counter\ncontroller_runtime_reconcile_errors_total{controller=\"cloneset\"} 0\n"
+		panics = "# TYPE controller_runtime_reconcile_panics_total counter\ncontroller_runtime_reconcile_panics_total{controller=\"cloneset\"} 0\n"
+		leads  = "# TYPE leader_election_master_status gauge\nleader_election_master_status{name=\"x\"} 1\n"
+		waits  = "# TYPE leader_election_master_status gauge\nleader_election_master_status{name=\"x\"} 0\n"
+	)
+	for sentence, tc := range map[string]struct{ program, text, want string }{
+		"one that leads and counts all":              {program: controllers, text: leads + stale + wrong + panics},
+		"one that leads and does not count errors":   {program: controllers, text: leads + stale + panics, want: reconcileErrors},
+		"one that leads and does not count panics":   {program: controllers, text: leads + stale + wrong, want: reconcilePanics},
+		"one without a lease that does not count":    {program: controllers, text: stale, want: reconcileErrors},
+		"one that stands by has made no pass":        {program: controllers, text: waits + stale},
+		"one that stands by and counts nothing":      {program: controllers, text: waits, want: cacheStale},
+		"the agent, which has nothing of that":       {program: "daemon"},
+		"the webhooks, which make no passes, either": {program: "webhook"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			_, err := counters([]byte(tc.text), tc.program)
+			if tc.want == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, tc.want)
+			}
+		})
+	}
 }
 
 func TestMetricsAreReadWhereAProgramServesThem(t *testing.T) {
@@ -80,13 +116,17 @@ func TestMetricsAreReadWhereAProgramServesThem(t *testing.T) {
 		"all addresses, for those who may": {pod: pod("webhook", "--metrics-addr=:8443"), want: metricsSource{pod: "p", port: 8443, isProtected: true}},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			got, found := sourceOf(tc.pod)
-			assert.True(t, found)
+			got, isServed, err := sourceOf(tc.pod)
+			require.NoError(t, err)
+			assert.True(t, isServed)
 			assert.Equal(t, tc.want, got)
 		})
 	}
-	_, found := sourceOf(pod("webhook", "--metrics-addr=0"))
-	assert.False(t, found, "none are served")
+	_, isServed, err := sourceOf(pod("webhook", "--metrics-addr=0"))
+	require.NoError(t, err)
+	assert.False(t, isServed, "none are served")
+	_, _, err = sourceOf(pod("stranger", "--metrics-addr=127.0.0.1:9"))
+	require.ErrorContains(t, err, "stranger", "a program that nobody knows is not taken for well")
 }
 
 func TestDisruptionOfAClusterThatIsNotOursIsAskedForByName(t *testing.T) {

@@ -33,9 +33,15 @@ type metricsSource struct {
 	isProtected bool
 }
 
-// sourceOf finds where a Pod serves its metrics: where its arguments say, or where our programs do without.
-func sourceOf(pod *corev1.Pod) (metricsSource, bool) {
-	address := map[string]string{"controller-manager": "127.0.0.1:8080", "webhook": "127.0.0.1:8080", "daemon": "127.0.0.1:10221"}[pod.Labels["control-plane"]]
+// programLabel is the label that tells which of our programs a Pod runs.
+const programLabel = "control-plane"
+
+// sourceOf finds where a Pod serves its metrics: where its arguments say, or where our programs do without. It fails for a program that is not known.
+func sourceOf(pod *corev1.Pod) (source metricsSource, isServed bool, err error) {
+	address, isKnown := map[string]string{controllers: "127.0.0.1:8080", "webhook": "127.0.0.1:8080", "daemon": "127.0.0.1:10221"}[pod.Labels[programLabel]]
+	if !isKnown {
+		return source, false, fmt.Errorf("nobody knows the program %q", pod.Labels[programLabel])
+	}
 	for _, c := range pod.Spec.Containers {
 		for _, argument := range c.Args {
 			for _, flag := range []string{"--metrics-addr=", "--addr="} {
@@ -46,8 +52,8 @@ func sourceOf(pod *corev1.Pod) (metricsSource, bool) {
 		}
 	}
 	host, text, _ := strings.Cut(address, ":")
-	port, err := strconv.Atoi(text)
-	return metricsSource{pod: pod.Name, port: port, isProtected: host != "127.0.0.1"}, err == nil
+	port, notServed := strconv.Atoi(text)
+	return metricsSource{pod: pod.Name, port: port, isProtected: host != "127.0.0.1"}, notServed == nil, nil
 }
 
 // read reads the metrics by way of the API server and the kubelet, which open a connection within the Pod.

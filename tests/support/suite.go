@@ -202,7 +202,7 @@ func Condition(set *kruisev1beta1.CloneSet, kind kruisev1beta1.CloneSetCondition
 // HasEvent says that an event of a reason was told of an object; text must be in its message.
 func (s *Suite) HasEvent(name, reason, text string) bool {
 	s.Helper()
-	return s.countEvents(name, reason, text) > 0
+	return s.CountEvents(name, reason, text) > 0
 }
 
 // AwaitEvent waits for an event of a reason about an object; text must be in its message. Events are written after what they tell of.
@@ -215,12 +215,29 @@ func (s *Suite) AwaitEvent(name, reason, text string) {
 // they have done so, they know what was written before it.
 func (s *Suite) CatchUp(selector string) {
 	s.Helper()
-	pods := s.Pods(selector)
-	names := slices.DeleteFunc(SortedKeys(pods), func(name string) bool { return !IsReady(pods[name]) })
-	require.NotEmpty(s, names, "a Pod that serves")
-	name := names[0]
-	s.Patch(&corev1.Pod{}, name, `{"metadata":{"annotations":{"`+pub.InPlaceUpdateGraceKey+`":"{"}}}`)
-	s.Eventually("the controllers have mended "+name, func() bool { return s.Pods(selector)[name].Annotations[pub.InPlaceUpdateGraceKey] != "{" })
+	name := s.breakOne(selector)
+	s.Eventually("the controllers have mended a Pod", func() bool {
+		pod, found := s.Pods(selector)[name]
+		if !found {
+			// It is gone, and nobody knows whether they saw it broken.
+			name = s.breakOne(selector)
+			return false
+		}
+		return pod.Annotations[pub.InPlaceUpdateGraceKey] != "{"
+	})
+}
+
+// breakOne breaks an annotation of a Pod that serves, and returns its name.
+func (s *Suite) breakOne(selector string) string {
+	s.Helper()
+	var names []string
+	s.Eventually("a Pod serves", func() bool {
+		pods := s.Pods(selector)
+		names = slices.DeleteFunc(SortedKeys(pods), func(name string) bool { return !IsReady(pods[name]) })
+		return len(names) > 0
+	})
+	s.Patch(&corev1.Pod{}, names[0], `{"metadata":{"annotations":{"`+pub.InPlaceUpdateGraceKey+`":"{"}}}`)
+	return names[0]
 }
 
 // Settle waits until nobody has written to Pods for some seconds, and the controllers have seen all of it: what they do next meets no conflict.

@@ -7,9 +7,11 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -29,10 +32,15 @@ import (
 // Witness watches the Pods of a selector from outside, as a load balancer would, and remembers the worst it saw, and every state that a Pod was in.
 type Witness struct {
 	Chronicle[corev1.Pod]
+	list  *cache.ListWatch
 	mutex sync.Mutex
-	ready map[string]bool
+	// pods are those that are not about to go, as they were seen last.
+	pods map[string]corev1.Pod
 	// least and most are the fewest ready Pods, and the most Pods, seen at any moment.
 	least, most int
+	// newest is the version of the last state that was seen, and looks is how often the witness had to look at all Pods, because it missed what happened.
+	newest string
+	looks  int
 }
 
 // Watch begins to watch. It returns when it has seen all Pods that are there.
@@ -41,20 +49,12 @@ func (s *Suite) Watch(selector string) *Witness {
 	client, err := kubernetes.NewForConfig(s.Resources.GetConfig())
 	require.NoError(s, err)
 	options := func(o *metav1.ListOptions) { o.LabelSelector = selector }
-	list := cache.NewFilteredListWatchFromClient(client.CoreV1().RESTClient(), "pods", s.Namespace, options)
-	pods, err := list.ListWithContext(s.Context(), metav1.ListOptions{})
-	require.NoError(s, err)
-	w := &Witness{Chronicle: Chronicle[corev1.Pod]{suite: s}, ready: map[string]bool{}}
-	podList := pods.(*corev1.PodList)
-	for i := range podList.Items {
-		w.add(podList.Items[i])
-		w.ready[podList.Items[i].Name] = IsReady(podList.Items[i])
+	w := &Witness{
+		Chronicle: Chronicle[corev1.Pod]{suite: s}, list: cache.NewFilteredListWatchFromClient(client.CoreV1().RESTClient(), "pods", s.Namespace, options), least: math.MaxInt,
 	}
-	w.least, w.most = w.count(), len(w.ready)
-	events, err := watchtools.NewRetryWatcherWithContext(s.Context(), podList.ResourceVersion, list)
+	version, err := w.look(s.Context())
 	require.NoError(s, err)
-	s.Cleanup(events.Stop)
-	go follow(s.Context(), events.ResultChan(), func(event watch.Event) {
+	go lookOn(s.Context(), w.list, version, w.look, func(event watch.Event) {
 		if pod, isPod := event.Object.(*corev1.Pod); isPod {
 			w.see(event.Type, pod)
 		}
@@ -62,45 +62,129 @@ func (s *Suite) Watch(selector string) *Witness {
 	return w
 }
 
-// follow hands on events until there are no more.
-func follow(ctx context.Context, events <-chan watch.Event, see func(watch.Event)) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case event, open := <-events:
-			if !open {
-				return
+// lookOn hands on all events after a version until the context ends. An API server that has restarted may not know the latest past: then it looks at what there is, which
+// tells the version to go on from.
+func lookOn(ctx context.Context, list cache.WatcherWithContext, version string, look func(context.Context) (string, error), see func(watch.Event)) {
+	for ctx.Err() == nil {
+		if events, err := watchtools.NewRetryWatcherWithContext(ctx, version, list); err == nil {
+			for event := range events.ResultChan() {
+				see(event)
 			}
-			see(event)
+			events.Stop()
+		}
+		time.Sleep(100 * time.Millisecond)
+		if now, err := look(ctx); err == nil {
+			version = now
 		}
 	}
+}
+
+// now is the list of all Pods.
+func (w *Witness) now(ctx context.Context) (*corev1.PodList, error) {
+	list, err := w.list.ListWithContext(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return list.(*corev1.PodList), nil
+}
+
+// look takes in all Pods that there are, and tells the version of the list.
+func (w *Witness) look(ctx context.Context) (string, error) {
+	list, err := w.now(ctx)
+	if err != nil {
+		return "", err
+	}
+	for i := range list.Items {
+		w.add(list.Items[i])
+	}
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.looks++
+	w.pods = map[string]corev1.Pod{}
+	for i := range list.Items {
+		w.take(&list.Items[i], false)
+	}
+	w.judge()
+	return list.ResourceVersion, nil
 }
 
 func (w *Witness) see(kind watch.EventType, pod *corev1.Pod) {
 	w.add(*pod)
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	if kind == watch.Deleted || pod.DeletionTimestamp != nil {
-		delete(w.ready, pod.Name)
-	} else {
-		w.ready[pod.Name] = IsReady(*pod)
-	}
-	w.least, w.most = min(w.least, w.count()), max(w.most, len(w.ready))
+	w.take(pod, kind == watch.Deleted)
+	w.judge()
 }
 
-func (w *Witness) count() int {
+// take notes the state of a Pod. One that is about to go serves no more.
+func (w *Witness) take(pod *corev1.Pod, isGone bool) {
+	if isGone || pod.DeletionTimestamp != nil {
+		delete(w.pods, pod.Name)
+	} else {
+		w.pods[pod.Name] = *pod
+	}
+	if isAfter(pod.ResourceVersion, w.newest) {
+		w.newest = pod.ResourceVersion
+	}
+}
+
+// isAfter says that a version is newer than another; the empty one is older than all.
+func isAfter(version, other string) bool {
+	if version == "" || other == "" {
+		return version != ""
+	}
+	order, err := resourceversion.CompareResourceVersion(version, other)
+	return err == nil && order > 0
+}
+
+func (w *Witness) judge() {
 	n := 0
-	for _, ready := range w.ready {
-		if ready {
+	for _, pod := range w.pods {
+		if IsReady(pod) {
 			n++
 		}
 	}
-	return n
+	w.least, w.most = min(w.least, n), max(w.most, len(w.pods))
+}
+
+// catchUp waits until the witness has seen all that there is now.
+func (w *Witness) catchUp() {
+	w.suite.Helper()
+	var list *corev1.PodList
+	require.NoError(w.suite, w.suite.retried(func(ctx context.Context) (err error) {
+		list, err = w.now(ctx)
+		return err
+	}))
+	w.suite.Eventually("the witness has seen all that there is", func() bool { return w.hasSeen(list) })
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if w.looks > 1 {
+		w.suite.Logf("the witness missed what happened, and looked at all Pods anew, %d times", w.looks-1)
+	}
+}
+
+// hasSeen reports whether the Pods of a list, and the end of all that were gone by then, were seen.
+func (w *Witness) hasSeen(list *corev1.PodList) bool {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	known := map[string]bool{}
+	for _, pod := range list.Items {
+		if known[pod.Name] = true; isAfter(pod.ResourceVersion, w.newest) {
+			return false
+		}
+	}
+	for name, pod := range w.pods {
+		if isNew := isAfter(pod.ResourceVersion, list.ResourceVersion); !known[name] && !isNew {
+			return false
+		}
+	}
+	return true
 }
 
 // Least is the fewest ready Pods that were seen at any moment.
 func (w *Witness) Least() int {
+	w.suite.Helper()
+	w.catchUp()
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	return w.least
@@ -108,6 +192,8 @@ func (w *Witness) Least() int {
 
 // Most is the most Pods that were seen at any moment, those about to go not counted.
 func (w *Witness) Most() int {
+	w.suite.Helper()
+	w.catchUp()
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	return w.most
@@ -123,16 +209,21 @@ func (s *Suite) WatchSet(name string) *Chronicle[*kruisev1beta1.CloneSet] {
 		o.FieldSelector = "metadata.name=" + name
 		return sets.Watch(ctx, o)
 	}}
-	now := s.CloneSet(name)
 	c := &Chronicle[*kruisev1beta1.CloneSet]{suite: s}
-	c.add(now)
-	events, err := watchtools.NewRetryWatcherWithContext(s.Context(), now.ResourceVersion, list)
+	look := func(ctx context.Context) (string, error) {
+		now := &kruisev1beta1.CloneSet{}
+		if err := s.Resources.Get(ctx, name, s.Namespace, now); err != nil {
+			return "", err
+		}
+		c.add(now)
+		return now.ResourceVersion, nil
+	}
+	version, err := look(s.Context())
 	require.NoError(s, err)
-	s.Cleanup(events.Stop)
-	go follow(s.Context(), events.ResultChan(), func(event watch.Event) {
+	go lookOn(s.Context(), list, version, look, func(event watch.Event) {
 		set := &kruisev1beta1.CloneSet{}
 		object, isObject := event.Object.(*unstructured.Unstructured)
-		if isObject && runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, set) == nil {
+		if isObject && object.GetKind() == "CloneSet" && runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, set) == nil {
 			c.add(set)
 		}
 	})
@@ -177,15 +268,18 @@ func IsReady(pod corev1.Pod) bool {
 	return false
 }
 
-// countEvents counts the events of a reason about an object, in both APIs that events are written to.
-func (s *Suite) countEvents(name, reason, text string) int {
+// CountEvents counts how often an event of a reason was told of an object, in both APIs that events are written to; text must be in its message.
+func (s *Suite) CountEvents(name, reason, text string) int {
 	s.Helper()
 	n := 0
 	var list eventsv1.EventList
 	require.NoError(s, s.retried(func(ctx context.Context) error { return s.Resources.WithNamespace(s.Namespace).List(ctx, &list) }))
 	for _, e := range list.Items {
-		if e.Regarding.Name == name && e.Reason == reason && strings.Contains(e.Note, text) {
-			n++
+		if e.Regarding.Name != name || e.Reason != reason || !strings.Contains(e.Note, text) {
+			continue
+		}
+		if n++; e.Series != nil {
+			n += int(e.Series.Count) - 1
 		}
 	}
 	return n

@@ -101,6 +101,7 @@ func TestTheFirstNewImageAfterATakeOver(t *testing.T) {
 				return ready != nil && ready.Status == corev1.ConditionTrue && set.Status.AvailableReplicas == 3
 			})
 			pods, claims := in.Pods("app=web"), in.Claims()
+			require.Len(t, claims, 3)
 			out, err := apply(in, strings.ReplaceAll(inGit, "IMAGE", imageAfter))
 			require.NoError(t, err, out)
 			in.WaitFor("web", "updated", func(set *kruisev1beta1.CloneSet) bool {
@@ -113,7 +114,9 @@ func TestTheFirstNewImageAfterATakeOver(t *testing.T) {
 				assert.Equal(t, pods[name].UID, pod.UID, "%s is not replaced", name)
 				assert.Equal(t, imageAfter, pod.Spec.Containers[0].Image)
 			}
-			for name, claim := range in.Claims() {
+			claimsAfter := in.Claims()
+			require.Len(t, claimsAfter, 3)
+			for name, claim := range claimsAfter {
 				assert.Equal(t, claims[name].UID, claim.UID, "claim %s is not replaced", name)
 				assert.Nil(t, claim.DeletionTimestamp)
 			}

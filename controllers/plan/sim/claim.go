@@ -129,17 +129,21 @@ func (w *World) hasClaims(pod *corev1.Pod) bool {
 	return !slices.ContainsFunc(claimsOf(pod), func(name string) bool { return w.claims[name] == nil || w.claims[name].DeletionTimestamp != nil })
 }
 
-// serveClaims notes that the claims of a new Pod are about to hold its data.
+// serveClaims notes that the claims of a new Pod are about to hold its data. Whatever became of the Pod that had them before, that data is wanted.
 func (w *World) serveClaims(pod *corev1.Pod) {
 	for _, name := range claimsOf(pod) {
 		if claim := w.claims[name]; claim != nil {
 			w.served[claim.UID] = true
+			delete(w.dismissed, claim.UID)
 		}
 	}
 }
 
-// dismissClaims notes that the controllers deleted a Pod, and want its data no more.
+// dismissClaims notes that the controllers deleted a Pod, and want its data no more. Who deletes what others have deleted already says nothing of its data.
 func (w *World) dismissClaims(pod *corev1.Pod) {
+	if pod.DeletionTimestamp != nil {
+		return
+	}
 	for _, name := range claimsOf(pod) {
 		if claim := w.claims[name]; claim != nil {
 			w.dismissed[claim.UID] = true

@@ -13,5 +13,6 @@
 //
 // Caches show the world late, each kind for itself. A test that uses them brings what keeps plans from them: loop/inflight, which is told of writes through Memory.
 //
-// What it leaves out on purpose: writes of others between the writes of one pass (they show as conflicts, which can be injected).
+// What it leaves out on purpose: writes of others between the writes of one pass (they show as conflicts, which can be injected), and that
+// the hands make the changes and the creations of one step side by side: here the changes come first.
 package sim

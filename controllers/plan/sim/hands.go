@@ -28,8 +28,8 @@ type Write struct {
 // errKilled ends a pass: the program that performed it is no more.
 var errKilled = errors.New("the controllers were killed")
 
-// Perform carries out a decision as the hands do: by ascending Step; within a Step changes before creations, which go in batches of 1, 2, 4, ...;
-// a failure defers the later steps. The error says that the controllers were killed on the way.
+// Perform carries out a decision as the hands do: by ascending Step; within a Step creations go in batches of 1, 2, 4, ...; a failure defers the later steps.
+// The hands make changes and creations of one Step side by side; here the changes come first. The error says that the controllers were killed on the way.
 func (w *World) Perform(d plan.Decision) (plan.Outcome, error) {
 	var outcome plan.Outcome
 	for _, step := range bySteps(d.Actions) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/keelson/keelson/api/apps/pub"
 	"github.com/keelson/keelson/controllers/plan"
@@ -23,6 +24,7 @@ func TestInvariantsCatch(t *testing.T) {
 		pod.Spec.ReadinessGates = append(pod.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: pub.KruisePodReady})
 	}
 	hold := func(pod *corev1.Pod) { pod.Labels["held"] = "yes" }
+	caught := map[string]bool{}
 	for sentence, tc := range map[string]struct {
 		promise sim.Promise
 		before  func(p *sim.Play)
@@ -177,6 +179,53 @@ func TestInvariantsCatch(t *testing.T) {
 			},
 			want: sim.TemplateKept,
 		},
+		"calling a Pod Normal that has another environment than its revision says": {
+			before: func(p *sim.Play) {
+				p.AddRevision(makeRevision("app:v1"))
+				p.Edit("toy-a", func(pod *corev1.Pod) { pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "MODE", Value: "one"}} })
+			},
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{patch(w.Pod("toy-a"), `{"metadata":{"labels":{"lifecycle.apps.kruise.io/state":"Normal"}}}`)}
+			},
+			want: sim.TemplateKept,
+		},
+		"calling a Pod updated before it has its resources": {
+			before: func(p *sim.Play) {
+				p.Edit("toy-a", func(pod *corev1.Pod) {
+					pod.Labels[pub.LifecycleStateKey] = string(pub.LifecycleStateUpdating)
+					pod.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}
+				})
+			},
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{patch(w.Pod("toy-a"), `{"metadata":{"labels":{"lifecycle.apps.kruise.io/state":"Updated"}}}`)}
+			},
+			want: sim.DoneWhenResized,
+		},
+		"changing a container together with one that launches before it": {
+			before: func(p *sim.Play) {
+				p.Edit("toy-a", func(pod *corev1.Pod) {
+					pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: pub.ContainerLaunchPriorityEnv, Value: "1"}}
+					pod.Status.Conditions = nil
+				})
+			},
+			actions: func(w *sim.World) []plan.Action {
+				return []plan.Action{patch(w.Pod("toy-a"), `{"spec":{"containers":[{"name":"main","image":"app:v2"},{"name":"side","image":"side:v2"}]}}`)}
+			},
+			want: sim.InLaunchOrder,
+		},
+		"deleting a claim whose data a new Pod has taken over": {
+			promise: sim.Promise{MaxSurge: 1, ReuseVolumes: true, IsNamed: func(pod *corev1.Pod) bool { return pod.Name == "toy-x" }},
+			before: func(p *sim.Play) {
+				claimed(p)
+				dismiss(p)
+				if _, err := p.Perform(plan.Decision{Actions: []plan.Action{create(withClaim(makePod("toy-x", "app:v1")))}}); err != nil {
+					panic(err)
+				}
+				p.DeletePod("toy-x")
+			},
+			actions: func(w *sim.World) []plan.Action { return []plan.Action{removeClaim(w)} },
+			want:    sim.VolumesKept,
+		},
 		"two actions for one Pod": {
 			promise: sim.Promise{MaxUnavailable: 3},
 			actions: func(w *sim.World) []plan.Action {
@@ -186,6 +235,7 @@ func TestInvariantsCatch(t *testing.T) {
 			want: sim.OneActionPerPod,
 		},
 	} {
+		caught[tc.want] = true
 		t.Run(sentence, func(t *testing.T) {
 			play, c := running(t, 3)
 			if tc.before != nil {
@@ -205,6 +255,9 @@ func TestInvariantsCatch(t *testing.T) {
 			play.Reconcile()
 			assert.Empty(t, play.Breaches(), "a breach that is declared is accepted")
 		})
+	}
+	for _, invariant := range sim.Invariants() {
+		assert.Contains(t, caught, invariant.Name, "a toy breaks each invariant of a write")
 	}
 }
 
@@ -266,6 +319,13 @@ func claimed(p *sim.Play) {
 	a := create(withClaim(makePod("toy-x", "app:v1")))
 	a.First = []plan.Action{{Verb: plan.Create, Object: makeClaim("data-toy-x")}}
 	if _, err := p.Perform(plan.Decision{Actions: []plan.Action{a}}); err != nil {
+		panic(err)
+	}
+}
+
+// dismiss lets the controllers delete the Pod toy-x, which ends at once.
+func dismiss(p *sim.Play) {
+	if _, err := p.Perform(plan.Decision{Actions: []plan.Action{remove(p.Pod("toy-x"))}}); err != nil {
 		panic(err)
 	}
 }

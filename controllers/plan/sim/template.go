@@ -18,7 +18,8 @@ import (
 	"github.com/keelson/keelson/controllers/plan"
 )
 
-// INVARIANT: a Pod that is done with an update, or that has just become Normal, is what the template of its revision says: images, resources, labels and annotations.
+// INVARIANT: a Pod that is done with an update, or that has just become Normal, is what the template of its revision says: images, environments, resources, labels and
+// annotations.
 func checkTemplateKept(w *World, p Promise, write Write) string {
 	if write.Action.Verb != plan.Patch || write.Old == nil || write.New == nil || len(w.revisions) == 0 {
 		return ""
@@ -51,6 +52,8 @@ func (w *World) Difference(p Promise, pod *corev1.Pod) string {
 			return fmt.Sprintf("container %s has the image %s instead of %s", c.Name, is.Image, c.Image)
 		case !equality.Semantic.DeepEqual(is.Resources, c.Resources):
 			return fmt.Sprintf("container %s has the resources %v instead of %v", c.Name, is.Resources, c.Resources)
+		case !equality.Semantic.DeepEqual(is.Env, c.Env):
+			return fmt.Sprintf("container %s has the environment %v instead of %v", c.Name, is.Env, c.Env)
 		}
 	}
 	if problem := w.metadataDifference(p, pod.Labels, template.Labels, func(t *corev1.PodTemplateSpec) map[string]string { return t.Labels }); problem != "" {
