@@ -313,6 +313,14 @@ func claimsMarks(set *kruisev1beta1.CloneSet) map[string]string {
 	return map[string]string{kruisev1beta1.CloneSetClaimTemplatesHashKey: hash, kruisev1beta1.CloneSetComparedClaimTemplatesHashKey: hash}
 }
 
+// comparedHash is the hash of claim templates that a revision tells, and whether it tells one.
+// COMPAT: whoever removes the published annotation from a revision lets its Pods be updated in place whatever their claims are.
+func comparedHash(rev *appsv1.ControllerRevision) (hash string, isKnown bool) {
+	_, isPublished := rev.Annotations[kruisev1beta1.CloneSetClaimTemplatesHashKey]
+	hash, isKnown = rev.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey]
+	return hash, isKnown && isPublished
+}
+
 // claimsVerdict says whether a Pod may go from one revision to another and keep its volumes.
 func (v *view) claimsVerdict(from string, to *appsv1.ControllerRevision) plan.Verdict {
 	if !v.Policy.RecreateOnClaimChange || v.strategy.PodUpdatePolicy == kruisev1beta1.InPlaceOnlyPodUpdatePolicyType {
@@ -322,8 +330,8 @@ func (v *view) claimsVerdict(from string, to *appsv1.ControllerRevision) plan.Ve
 		if !revision.Matches(from, rev.Name) {
 			continue
 		}
-		was, isKnown := rev.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey]
-		is, isMarked := to.Annotations[kruisev1beta1.CloneSetComparedClaimTemplatesHashKey]
+		was, isKnown := comparedHash(rev)
+		is, isMarked := comparedHash(to)
 		if to == v.choice.Update && v.comesBack() {
 			is, isMarked = claims.Hash(v.Set.Spec.VolumeClaimTemplates), true
 		}

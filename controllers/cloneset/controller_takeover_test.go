@@ -112,7 +112,9 @@ spec:
     image: web:1
     imagePullPolicy: Always
     ports: [{containerPort: 80}]
-    env: [{name: ME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
+    env:
+    - {name: ME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+    - {name: FILE, valueFrom: {fileKeyRef: {volumeName: nothing, path: a, key: A}}}
     livenessProbe: {httpGet: {port: 80}}
     readinessProbe: {tcpSocket: {port: 80}}
     startupProbe: {grpc: {port: 80}}
@@ -129,6 +131,10 @@ spec:
       sources:
       - {serviceAccountToken: {path: a}}
       - {downwardAPI: {items: [{path: b, fieldRef: {fieldPath: metadata.name}}]}}
+  - {name: iscsi, iscsi: {targetPortal: "10.0.0.1:3260", iqn: "iqn.2001-04.com.example:disk", lun: 0}}
+  - {name: rbd, rbd: {monitors: ["10.0.0.1"], image: a}}
+  - {name: scale-io, scaleIO: {gateway: "https://a", system: a, secretRef: {name: a}, volumeName: a}}
+  - {name: azure, azureDisk: {diskName: a, diskURI: "https://blob.core.windows.net/a"}}
   - name: own
     ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}}
 `

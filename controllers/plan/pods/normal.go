@@ -111,6 +111,16 @@ func exposeOnHost(ports []corev1.ContainerPort) {
 	}
 }
 
+func normalSource(from *corev1.EnvVarSource) {
+	switch {
+	case from == nil:
+	case from.FieldRef != nil:
+		fill(&from.FieldRef.APIVersion, "v1")
+	case from.FileKeyRef != nil:
+		point(&from.FileKeyRef.Optional, false)
+	}
+}
+
 func normalContainer(c *corev1.Container) {
 	fill(&c.TerminationMessagePath, corev1.TerminationMessagePathDefault)
 	fill(&c.TerminationMessagePolicy, corev1.TerminationMessageReadFile)
@@ -121,9 +131,7 @@ func normalContainer(c *corev1.Container) {
 		fill(&c.Ports[i].Protocol, corev1.ProtocolTCP)
 	}
 	for i := range c.Env {
-		if from := c.Env[i].ValueFrom; from != nil && from.FieldRef != nil {
-			fill(&from.FieldRef.APIVersion, "v1")
-		}
+		normalSource(c.Env[i].ValueFrom)
 	}
 	for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
 		if probe != nil {
@@ -195,6 +203,28 @@ func normalVolume(v *corev1.VolumeSource) {
 		point(&v.Ephemeral.VolumeClaimTemplate.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
 	case *v == corev1.VolumeSource{}:
 		v.EmptyDir = &corev1.EmptyDirVolumeSource{}
+	default:
+		normalDisk(v)
+	}
+}
+
+// normalDisk fills in what Kubernetes does for disks that a Pod names itself.
+func normalDisk(v *corev1.VolumeSource) {
+	switch {
+	case v.ISCSI != nil:
+		fill(&v.ISCSI.ISCSIInterface, "default")
+	case v.RBD != nil:
+		fill(&v.RBD.RBDPool, "rbd")
+		fill(&v.RBD.RadosUser, "admin")
+		fill(&v.RBD.Keyring, "/etc/ceph/keyring")
+	case v.ScaleIO != nil:
+		fill(&v.ScaleIO.StorageMode, "ThinProvisioned")
+		fill(&v.ScaleIO.FSType, "xfs")
+	case v.AzureDisk != nil:
+		point(&v.AzureDisk.CachingMode, corev1.AzureDataDiskCachingReadWrite)
+		point(&v.AzureDisk.Kind, corev1.AzureSharedBlobDisk)
+		point(&v.AzureDisk.FSType, "ext4")
+		point(&v.AzureDisk.ReadOnly, false)
 	}
 }
 
