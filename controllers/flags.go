@@ -125,10 +125,9 @@ func (f *flags) resolveGates(list, dir string) error {
 		PartitionRollback:       set.Enabled(gates.CloneSetPartitionRollback),
 		PreparingUpdateAsUpdate: set.Enabled(gates.PreparingUpdateAsUpdate),
 		RecreateOnClaimChange:   set.Enabled(gates.RecreatePodWhenChangeVCTInCloneSetGate),
-		// Without the reports of the node agent, such an update would never be seen to be complete.
-		EnvFromMetadata:        set.Enabled(gates.InPlaceUpdateEnvFromMetadata) && set.Enabled(gates.DaemonWatchingPod),
-		VerticalScaling:        set.Enabled(gates.InPlaceWorkloadVerticalScaling),
-		ExcludePreparingDelete: f.excludePreparingDelete,
+		EnvFromMetadata:         set.Enabled(gates.InPlaceUpdateEnvFromMetadata),
+		VerticalScaling:         set.Enabled(gates.InPlaceWorkloadVerticalScaling),
+		ExcludePreparingDelete:  f.excludePreparingDelete,
 	}
 	return nil
 }

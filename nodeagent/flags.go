@@ -107,6 +107,6 @@ func (f *flags) resolveGates(list, dir string) error {
 	}
 	f.gateNotes = set.Notes()
 	f.reportsMeta = set.Enabled(gates.DaemonWatchingPod)
-	f.followsMetadata = f.reportsMeta && set.Enabled(gates.InPlaceUpdateEnvFromMetadata)
+	f.followsMetadata = set.Enabled(gates.InPlaceUpdateEnvFromMetadata)
 	return nil
 }

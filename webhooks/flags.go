@@ -72,7 +72,7 @@ func parse(args []string, out io.Writer) (flags, error) {
 	}
 	f.gateNotes = resolved.Notes()
 	f.inPlace = inplace.Options{
-		EnvFromMetadata: resolved.Enabled(gates.InPlaceUpdateEnvFromMetadata) && resolved.Enabled(gates.DaemonWatchingPod),
+		EnvFromMetadata: resolved.Enabled(gates.InPlaceUpdateEnvFromMetadata),
 		VerticalScaling: resolved.Enabled(gates.InPlaceWorkloadVerticalScaling),
 	}
 	return f, nil

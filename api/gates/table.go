@@ -91,7 +91,8 @@ func nodeGates() []Gate {
 			Doc: "Pulls the new images of a CloneSet or StatefulSet ahead of its update in place."},
 		{Name: PreDownloadImageForDaemonSetUpdate, Stage: Alpha, Needs: daemon, Forces: []Name{ImagePullJobGate},
 			Doc: "Pulls the new images of a DaemonSet ahead of its update."},
-		{Name: InPlaceUpdateEnvFromMetadata, Default: true, Stage: Beta, Class: Built, Needs: daemon,
+		// Without the reports of the node agent, such an update would never be seen to be complete.
+		{Name: InPlaceUpdateEnvFromMetadata, Default: true, Stage: Beta, Class: Built, Needs: []Name{KruiseDaemon, DaemonWatchingPod},
 			Doc: "Restarts a container in place when an environment variable follows a changed label or annotation."},
 		{Name: SidecarTerminator, Stage: Alpha, Needs: daemon,
 			Doc: "Stops the sidecars of a job's Pod once its main containers have finished."},

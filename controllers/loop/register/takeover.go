@@ -83,7 +83,7 @@ func (t *takeOver) Start(ctx context.Context) error {
 		return err
 	}
 	close(t.done)
-	log.FromContext(ctx).Info("what was written before is known", "after", time.Since(begun).String())
+	log.FromContext(ctx).Info("the new leader knows how far its caches must be", "after", time.Since(begun).String())
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (t *takeOver) require(ctx context.Context, kind inflight.Kind, object clien
 
 func (t *takeOver) tell(ctx context.Context, kind inflight.Kind, err error) {
 	if err != nil && ctx.Err() == nil {
-		log.FromContext(ctx).Info("finding out what was written before is tried again", "kind", kind.String(), "because", err.Error())
+		log.FromContext(ctx).Info("asking how far the cache must be failed, and is tried again", "kind", kind.String(), "because", err.Error())
 	}
 }
 
