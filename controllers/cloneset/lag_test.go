@@ -43,7 +43,7 @@ func lagged(p *sim.Play, controller *simulated, limit time.Duration) *lag {
 
 // start is what a program does that was started, or that took over: it remembers nothing, and waits until its caches are as far as the world is now.
 func (l *lag) start() {
-	l.clock = clocktesting.NewFakePassiveClock(l.Now)
+	l.clock, l.controller.kept = clocktesting.NewFakePassiveClock(l.Now), nil
 	l.tracker = inflight.New(l.limit, l.clock)
 	l.tracker.Begin()
 	for _, kind := range l.caches.Kinds() {
@@ -61,6 +61,14 @@ func (l *lag) Deleting(kind schema.GroupKind, object types.UID) {
 }
 
 func (l *lag) NotDeleted(object types.UID) { l.tracker.Gone(object) }
+
+func (l *lag) Absent(kind schema.GroupKind, object types.UID) {
+	if !l.caches.Holds(kind, object) {
+		l.tracker.Gone(object)
+	}
+}
+
+func (l *lag) Doubt(kind schema.GroupKind) { l.tracker.Doubt(l.controller.set.UID, kind) }
 
 // show lets a cache take in some events, and tells the tracker of deletions. How far the cache is the tracker asks itself.
 func (l *lag) show(kind schema.GroupKind, n int) {
@@ -145,7 +153,7 @@ func TestRandomLag(t *testing.T) {
 	passes, reads, skipped := 0, 0, 0
 	for seed := range uint64(worlds) {
 		c := newChaos(seed)
-		c.Faults = sim.Faults{sim.Conflict: 20, sim.Refusal: 10, sim.Kill: 20}
+		c.Faults = sim.Faults{sim.Conflict: 20, sim.Refusal: 10, sim.LostAnswer: 30, sim.Kill: 20}
 		// What wakes them is not in question here: they are woken at will.
 		c.Watch, c.IsWoken, c.controller.watch = nil, nil, nil
 		c.lag = lagged(c.Play, c.controller, 5*time.Second)

@@ -189,6 +189,8 @@ type simulated struct {
 	encoded [2]int64
 	// overtaken tells of the first Pod that was updated before one of a higher priority.
 	overtaken string
+	// kept are the IDs that were offered to a pass which failed: they are offered again, as the hands do.
+	kept []string
 	// sees is what a plan looks at; nil is the world as it is.
 	sees shown
 	// mutate spoils each decision; nil leaves it as it is.
@@ -228,7 +230,7 @@ func (s *simulated) snapshot(w *sim.World) cloneset.Snapshot {
 		seen = s.sees
 	}
 	snapshot := cloneset.Snapshot{
-		Set: s.set, Revisions: seen.Revisions(), Claims: seen.Claims(s.set.UID), FreshIDs: w.FreshIDs(2*int(*s.set.Spec.Replicas) + 1), Policy: s.policy, Now: w.Now,
+		Set: s.set, Revisions: seen.Revisions(), Claims: seen.Claims(s.set.UID), FreshIDs: s.freshIDs(w, seen), Policy: s.policy, Now: w.Now,
 		IsLive: s.sees == nil,
 	}
 	if of := [2]int64{s.set.Generation, int64(ptr.Deref(s.set.Status.CollisionCount, 0))}; of != s.encoded || s.wanted == nil {
@@ -247,6 +249,22 @@ func (s *simulated) snapshot(w *sim.World) cloneset.Snapshot {
 		slices.Reverse(snapshot.Claims)
 	}
 	return snapshot
+}
+
+// freshIDs are those that are kept, but for those that Pods are seen to have, and then others.
+func (s *simulated) freshIDs(w *sim.World, seen shown) []string {
+	n := 2*int(*s.set.Spec.Replicas) + 1
+	taken := map[string]bool{}
+	for _, pod := range seen.Pods() {
+		taken[pod.Labels[kruisev1beta1.CloneSetInstanceIDKey]] = true
+	}
+	ids := slices.DeleteFunc(slices.Clone(s.kept), func(id string) bool { return taken[id] })
+	for _, id := range w.FreshIDs(n) {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids[:n]
 }
 
 // lookAround finds the strangers that have to do with the claims of the set, as the hands do.
@@ -312,6 +330,10 @@ func (s *simulated) Plan(w *sim.World) plan.Decision {
 
 // Report speaks of what the pass observed, not of what it has changed since: that is for the next pass.
 func (s *simulated) Report(_ *sim.World, _ plan.Decision, o plan.Outcome) bool {
+	s.kept = nil
+	if len(o.Failures) > 0 {
+		s.kept = s.seen.FreshIDs
+	}
 	status := s.pass.Status(o)
 	if equality.Semantic.DeepEqual(status, s.set.Status) {
 		return false

@@ -4,6 +4,7 @@
 package sim
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,9 +24,12 @@ import (
 type Memory interface {
 	// Wrote tells that an object was created or patched, and got this version.
 	Wrote(kind schema.GroupKind, version string)
-	// Deleting tells that an object is about to be deleted, and NotDeleted that it was not.
+	// Deleting tells that an object is about to be deleted, NotDeleted that it was not, and Absent that it was gone already.
 	Deleting(kind schema.GroupKind, object types.UID)
 	NotDeleted(object types.UID)
+	Absent(kind schema.GroupKind, object types.UID)
+	// Doubt tells that something may have been written of which nobody knows, or that an answer has shown that the cache lags.
+	Doubt(kind schema.GroupKind)
 }
 
 // Caches show a world as informers do: each kind late, and one kind later than another.
@@ -205,8 +210,31 @@ func (w *World) forgetting(a plan.Action, write func() error) error {
 	}
 	w.Memory.Deleting(kindOf(a.Object), a.Object.GetUID())
 	err := write()
-	if err != nil {
+	switch {
+	case errors.Is(err, errLostAnswer):
+		w.Memory.Doubt(kindOf(a.Object))
+	case apierrors.IsNotFound(err):
+		w.Memory.Absent(kindOf(a.Object), a.Object.GetUID())
+	case err != nil:
 		w.Memory.NotDeleted(a.Object.GetUID())
 	}
 	return err
+}
+
+// doubting tells the memory where a write shows that the cache may lag.
+func (w *World) doubting(a plan.Action, err error) error {
+	if w.Memory != nil && (errors.Is(err, errLostAnswer) || deferralOf(a, err) == plan.NameTaken) {
+		w.Memory.Doubt(kindOf(a.Object))
+	}
+	return err
+}
+
+// Holds reports whether the cache of a kind shows an object.
+func (c *Caches) Holds(kind schema.GroupKind, object types.UID) bool {
+	for _, shown := range c.kinds[kind].shown {
+		if shown.GetUID() == object {
+			return true
+		}
+	}
+	return false
 }

@@ -164,6 +164,10 @@ func (w *World) perform(a plan.Action) error {
 		if err == nil {
 			w.wrote(a.Object, "")
 		}
+		// A creation without an answer is asked for again by the same name.
+		if !errors.Is(err, errLostAnswer) {
+			err = w.doubting(a, err)
+		}
 		return err
 	case plan.Delete:
 		return w.forgetting(a, func() error { return w.attempt(a, func() error { return w.delete(a) }) })
@@ -175,7 +179,7 @@ func (w *World) perform(a plan.Action) error {
 				return err
 			})
 			if err != nil {
-				return err
+				return w.doubting(a, err)
 			}
 			w.wrote(a.Object, version)
 		}
