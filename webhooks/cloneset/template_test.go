@@ -5,8 +5,10 @@ package cloneset
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -48,6 +50,20 @@ func TestAClaimTemplateIsAskedAboutAsAVolume(t *testing.T) {
 		`spec.template.spec.volumes[1].name: Invalid value: "tmp": no`,
 		`spec.template.spec.containers[0].image: Required value`,
 	}, got)
+}
+
+// What was stored before there was a limit is asked about with its template.
+func TestVeryManyClaimTemplatesAreAskedAboutAtOnce(t *testing.T) {
+	o := set(t, base)
+	o.Spec.VolumeClaimTemplates = make([]claimTemplate, 100_000)
+	for i := range o.Spec.VolumeClaimTemplates {
+		o.Spec.VolumeClaimTemplates[i].Name = strconv.Itoa(i)
+	}
+	begun := time.Now()
+	q, err := ask(o, "here")
+	require.NoError(t, err)
+	assert.Len(t, q.claims, 100_000)
+	assert.Less(t, time.Since(begun), 5*time.Second)
 }
 
 func TestAnAnswerThatIsNotAboutTheTemplateRefusesNothing(t *testing.T) {

@@ -96,6 +96,13 @@ func TestWhatIsSaidElsewhere(t *testing.T) {
 			beta: `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: RollingUpdate, rollingUpdate: {podUpdatePolicy: InPlaceOnly, inPlaceUpdateStrategy: {
 			  imagePreDownloadParallelism: 10%, imagePreDownloadTimeoutSeconds: 60, imagePreDownloadMinUpdatedReadyPods: 2}}}}`,
 		},
+		"pre-download by a number in quotes": {
+			alpha: `{metadata: {annotations: {apps.kruise.io/image-predownload-parallelism: "50",
+			  apps.kruise.io/v1beta1-fields: '{"spec":{"updateStrategy":{"rollingUpdate":{"inPlaceUpdateStrategy":{"imagePreDownloadParallelism":"050"}}}}}'}},
+			  spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {type: InPlaceOnly}}}`,
+			beta: `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: RollingUpdate, rollingUpdate: {podUpdatePolicy: InPlaceOnly,
+			  inPlaceUpdateStrategy: {imagePreDownloadParallelism: "050"}}}}`,
+		},
 		"pre-download that cannot be read": {
 			alpha: `{metadata: {annotations: {apps.kruise.io/image-predownload-parallelism: some, apps.kruise.io/image-predownload-timeout-seconds: "-1"}}, spec: {scaleStrategy: {disablePVCReuse: true}}}`,
 			beta:  `{metadata: {annotations: {apps.kruise.io/image-predownload-parallelism: some, apps.kruise.io/image-predownload-timeout-seconds: "-1"}}, spec: {scaleStrategy: {enablePVCReuse: false}}}`,

@@ -32,11 +32,16 @@ func (p preDownload) parse(annotation any) (any, bool) {
 		return nil, false
 	}
 	if number, isPercent := strings.CutSuffix(s, "%"); isPercent && p.isPercentAllowed {
-		_, err := strconv.ParseUint(number, 10, 30)
-		return s, err == nil
+		if _, err := strconv.ParseUint(number, 10, 30); err != nil {
+			return nil, false
+		}
+		return s, true
 	}
 	n, err := strconv.ParseInt(s, 10, 32)
-	return n, err == nil && n >= 0
+	if err != nil || n < 0 {
+		return nil, false
+	}
+	return n, true
 }
 
 // print writes the value of the field as an annotation; false when no annotation can say it.
@@ -45,8 +50,13 @@ func (p preDownload) print(field any) (string, bool) {
 	case int64:
 		return strconv.FormatInt(value, 10), value >= 0 && value <= math.MaxInt32
 	case string:
-		_, ok := p.parse(value)
-		return value, ok && strings.HasSuffix(value, "%")
+		// A number in quotes is that number, in the digits that come back from an annotation; which quotes and digits it had is kept beside it.
+		switch parsed, _ := p.parse(value); n := parsed.(type) {
+		case int64:
+			return strconv.FormatInt(n, 10), p.isPercentAllowed
+		case string:
+			return n, true
+		}
 	}
 	return "", false
 }
