@@ -96,6 +96,10 @@ func TestWhatIsSaidElsewhere(t *testing.T) {
 			beta: `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: RollingUpdate, rollingUpdate: {podUpdatePolicy: InPlaceOnly, inPlaceUpdateStrategy: {
 			  imagePreDownloadParallelism: 10%, imagePreDownloadTimeoutSeconds: 60, imagePreDownloadMinUpdatedReadyPods: 2}}}}`,
 		},
+		"what is kept is written as it is": {
+			alpha: `{metadata: {annotations: {apps.kruise.io/v1beta1-fields: '{"spec":{"updateStrategy":{"new":"<&>"}}}'}}, spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {}}}`,
+			beta:  `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: RollingUpdate, new: "<&>"}}`,
+		},
 		"pre-download by a number in quotes": {
 			alpha: `{metadata: {annotations: {apps.kruise.io/image-predownload-parallelism: "50",
 			  apps.kruise.io/v1beta1-fields: '{"spec":{"updateStrategy":{"rollingUpdate":{"inPlaceUpdateStrategy":{"imagePreDownloadParallelism":"050"}}}}}'}},
