@@ -4,6 +4,7 @@
 package cloneset
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -64,6 +66,16 @@ func TestVeryManyClaimTemplatesAreAskedAboutAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, q.claims, 100_000)
 	assert.Less(t, time.Since(begun), 5*time.Second)
+}
+
+func TestATemplateThatFindsTheClusterBusyIsTakenWithAWarning(t *testing.T) {
+	v := &Validator{Asking: semaphore.NewWeighted(1)}
+	require.True(t, v.Asking.TryAcquire(1))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	causes, warnings := v.checkTemplate(ctx, set(t, base), "here")
+	assert.Empty(t, causes)
+	assert.Equal(t, []string{"spec.template was not checked: others are being checked: context deadline exceeded"}, warnings)
 }
 
 func TestAnAnswerThatIsNotAboutTheTemplateRefusesNothing(t *testing.T) {
