@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -61,6 +62,9 @@ func linger(ctx context.Context) context.Context {
 // shutdownTimeout is how long the program gives itself after that to finish what it has begun. The Pod's grace period is longer than both.
 const shutdownTimeout = 30 * time.Second
 
+// templatesAtOnce is how many templates the cluster is asked about at one time. An answer takes milliseconds, and what has waited too long is taken with a warning.
+const templatesAtOnce = 16
+
 func run(ctx context.Context, f flags) error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -87,7 +91,9 @@ func run(ctx context.Context, f flags) error {
 	server := webhook.NewServer(webhook.Options{
 		Port: f.port, TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = keeper.GetCertificate }},
 	})
-	server.Register(cloneset.Path, &webhook.Admission{Handler: &cloneset.Validator{Client: client, InPlace: f.inPlace}})
+	server.Register(cloneset.Path, &webhook.Admission{Handler: &cloneset.Validator{
+		Client: client, InPlace: f.inPlace, Asking: semaphore.NewWeighted(templatesAtOnce),
+	}})
 	server.Register("/convert", convert.Handler())
 	server.Register("/healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) }))
 	mgr, err := ctrl.NewManager(config, ctrl.Options{

@@ -53,6 +53,7 @@ func TestTheWebhooks(t *testing.T) {
 		{"a template that the cluster would not take is refused by field", refusals},
 		{"what somebody else's policy says of PodTemplates is a warning", strangersRules},
 		{"what conversion keeps is bounded", keptFields},
+		{"what is taken can be converted", roomForConversion},
 		{"every published rule is kept, and says how to mend what breaks it", publishedRules},
 		{"an update that cannot be made in place is warned of", warned},
 		{"what was stored while nobody answered can still be scaled and deleted", oldFaults},

@@ -100,3 +100,28 @@ func keptFields(w *world, _ []*replica) {
 		}
 	}
 }
+
+// roomForConversion writes as many annotations as Kubernetes takes, beside something that v1alpha1 can only keep in one of its own.
+func roomForConversion(w *world, _ []*replica) {
+	half := strings.Repeat("<", 131072-len("own/text"))
+	object := w.cloneSet("roomy", "v1beta1")
+	object.SetLabels(map[string]string{"apps.kruise.io/cloneset-scaling-exclude-preparing-delete": "true"})
+	object.SetAnnotations(map[string]string{"own/text": half + "x"})
+	err := w.Create(w.Context(), object.DeepCopy())
+	require.True(w, apierrors.IsForbidden(err), "%v", err)
+	assert.ErrorContains(w, err, "the annotations may have 131072 bytes in total")
+
+	object.SetAnnotations(map[string]string{"own/text": half})
+	require.NoError(w, w.Create(w.Context(), object))
+	alpha := &unstructured.Unstructured{}
+	alpha.SetAPIVersion("apps.kruise.io/v1alpha1")
+	alpha.SetKind("CloneSet")
+	require.NoError(w, w.Get(w.Context(), client.ObjectKeyFromObject(object), alpha), "what is taken can be read in the other version")
+	assert.Contains(w, alpha.GetAnnotations(), convert.HubFieldsAnnotation)
+
+	object.SetAnnotations(map[string]string{"own/text": half, "own/more": ""})
+	require.True(w, apierrors.IsForbidden(w.Update(w.Context(), object.DeepCopy())))
+	object.SetAnnotations(map[string]string{"own/text": half[1:]})
+	require.NoError(w, w.Update(w.Context(), object))
+	require.NoError(w, w.Delete(w.Context(), object))
+}

@@ -4,6 +4,7 @@
 package crd_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -19,7 +20,7 @@ type validationCase struct {
 }
 
 const (
-	notNumber  = "must be a number of Pods, 0 or more, or a percentage with its sign"
+	notNumber  = "must be a number of Pods, 0 to 2147483647, or a percentage with its sign"
 	bothZero   = "maxUnavailable and maxSurge must not both be 0"
 	onlySurge  = "maxSurge must be 0 with InPlaceOnly"
 	notMatched = "selector.matchLabels must all be in template.metadata.labels with the same values"
@@ -86,6 +87,13 @@ func TestValidationOfTheRest(t *testing.T) {
 		"a slow scale-out":                {patch: `spec: {scaleStrategy: {maxUnavailable: 10%}}`},
 		"a nonsensical scale-out":         {patch: `spec: {scaleStrategy: {maxUnavailable: "5"}}`, wantErr: "scaleStrategy.maxUnavailable " + notNumber},
 		"a negative scale-out":            {patch: `spec: {scaleStrategy: {maxUnavailable: -1}}`, wantErr: "scaleStrategy.maxUnavailable " + notNumber},
+		"a scale-out that no int32 holds": {patch: `spec: {scaleStrategy: {maxUnavailable: 2147483648}}`, wantErr: "scaleStrategy.maxUnavailable " + notNumber},
+		"replicas that no int32 holds":    {patch: `spec: {replicas: 2147483648}`, wantErr: "spec.replicas"},
+		"a history that no int32 holds":   {patch: `spec: {revisionHistoryLimit: 2147483648}`, wantErr: "spec.revisionHistoryLimit"},
+		"a deadline that no int32 holds":  {patch: `spec: {progressDeadlineSeconds: 2147483648}`, wantErr: "spec.progressDeadlineSeconds"},
+		"seconds that no int32 holds":     {patch: `spec: {minReadySeconds: 2147483648}`, wantErr: "spec.minReadySeconds"},
+		"as many claims as there may be":  {patch: claims(256)},
+		"more claims than there may be":   {patch: claims(257), wantErr: "spec.volumeClaimTemplates: Too many"},
 		"negative minReadySeconds":        {patch: `spec: {minReadySeconds: -1}`, wantErr: "spec.minReadySeconds"},
 		"negative revisionHistoryLimit":   {patch: `spec: {revisionHistoryLimit: -1}`, wantErr: "spec.revisionHistoryLimit"},
 		"no history":                      {patch: `spec: {revisionHistoryLimit: 0}`},
@@ -96,6 +104,15 @@ func TestValidationOfTheRest(t *testing.T) {
 		"hooks by label and by finalizer": {patch: `spec: {lifecycle: {preDelete: {labelsHandler: {a: b}, finalizersHandler: [x.io/y], markPodNotReady: true}}}`},
 	}
 	checkBothVersions(t, tests)
+}
+
+// claims is a patch with so many claim templates.
+func claims(n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("{metadata: {name: c%d}}", i)
+	}
+	return "spec: {volumeClaimTemplates: [" + strings.Join(all, ", ") + "]}"
 }
 
 // checkBothVersions is for patches that are the same in both versions.
@@ -140,6 +157,10 @@ func TestValidationOfLimits(t *testing.T) {
 		"surge instead of unavailability":      {patch: `{maxUnavailable: 0, maxSurge: 1}`},
 		"surge by percentage instead":          {patch: `{maxUnavailable: 0%, maxSurge: 10%}`},
 		"maxSurge of nothing":                  {patch: `{maxSurge: 0}`},
+		"a partition of the largest number":    {patch: `{partition: 2147483647}`},
+		"a partition that no int32 holds":      {patch: `{partition: 2147483648}`, wantErr: "partition " + notNumber},
+		"maxUnavailable that no int32 holds":   {patch: `{maxUnavailable: 2147483648}`, wantErr: "maxUnavailable " + notNumber},
+		"maxSurge that no int32 holds":         {patch: `{maxSurge: 4294967296}`, wantErr: "maxSurge " + notNumber},
 	}
 	checkUpdateStrategies(t, tests)
 }
@@ -157,6 +178,9 @@ func TestValidationOfPoliciesAndOrder(t *testing.T) {
 		"a negative grace period":                  {patch: `{inPlaceUpdateStrategy: {gracePeriodSeconds: -1}}`, wantErr: "inPlaceUpdateStrategy.gracePeriodSeconds"},
 		"pre-download on some nodes":               {patch: `{inPlaceUpdateStrategy: {imagePreDownloadParallelism: 5}}`},
 		"pre-download on a part of the nodes":      {patch: `{inPlaceUpdateStrategy: {imagePreDownloadParallelism: 5%}}`},
+		"pre-download on some nodes in quotes":     {patch: `{inPlaceUpdateStrategy: {imagePreDownloadParallelism: "50"}}`},
+		"pre-download on too many nodes":           {patch: `{inPlaceUpdateStrategy: {imagePreDownloadParallelism: 2147483648}}`, wantErr: "imagePreDownloadParallelism must be a number of nodes"},
+		"a grace period that no int32 holds":       {patch: `{inPlaceUpdateStrategy: {gracePeriodSeconds: 2147483648}}`, wantErr: "gracePeriodSeconds"},
 		"pre-download on nonsense":                 {patch: `{inPlaceUpdateStrategy: {imagePreDownloadParallelism: five}}`, wantErr: "imagePreDownloadParallelism must be a number of nodes"},
 		"pre-download for a negative time":         {patch: `{inPlaceUpdateStrategy: {imagePreDownloadTimeoutSeconds: -1}}`, wantErr: "imagePreDownloadTimeoutSeconds"},
 		"priority by weight":                       {patch: `{priorityStrategy: {weightPriority: [{weight: 100, matchSelector: {matchLabels: {a: b}}}, {weight: 0, matchSelector: {matchExpressions: [{key: a, operator: Exists}]}}]}}`},

@@ -147,6 +147,7 @@ func environment(info string) (map[string]string, error) {
 	if info == "" {
 		return nil, nil
 	}
+	// NOTE: a decoder over the text would save no copy: it gathers the whole value in a buffer that grows to twice its size, and so takes almost three times as much.
 	if err := json.Unmarshal([]byte(info), &known); err != nil {
 		return nil, fmt.Errorf("reading what the runtime says of a container: %w", err)
 	}

@@ -4,8 +4,6 @@
 package meta
 
 import (
-	"slices"
-
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -13,6 +11,16 @@ import (
 
 	"github.com/keelson/keelson/api/apps/pub"
 	"github.com/keelson/keelson/controllers/plan/inplace"
+)
+
+const (
+	// maxFacts is how many bytes are kept of one Pod, and of its report beside that. Tenants decide how large their Pods are, and the agent is small; what restarting
+	// the containers of a Pod takes is some hundred bytes as a rule.
+	maxFacts = 64 << 10
+	// unreadable stands for a report that is longer. As it cannot be read, it is replaced.
+	unreadable = "too large to be kept"
+	// tooLarge marks the facts of a Pod of which more would have had to be kept. It is no annotation of the Pod.
+	tooLarge = "too large to restart"
 )
 
 // keepFacts is how a Pod is kept in memory: nothing is left of it but what Plan and the patch need, so that a node full of Pods costs little. What is not
@@ -28,9 +36,14 @@ func keepFacts(object any) (any, error) {
 	if !IsManaged(pod) {
 		return facts, nil
 	}
-	facts.OwnerReferences = pod.OwnerReferences
+	if owner := metav1.GetControllerOf(pod); owner != nil {
+		facts.OwnerReferences = []metav1.OwnerReference{*owner}
+	}
 	facts.Annotations = map[string]string{}
 	if text, found := pod.Annotations[pub.RuntimeContainerMetaKey]; found {
+		if len(text) > maxFacts {
+			text = unreadable
+		}
 		facts.Annotations[pub.RuntimeContainerMetaKey] = text
 	}
 	if _, found := pod.Annotations[sidecarSetAnnotation]; found {
@@ -46,15 +59,53 @@ func keepFacts(object any) (any, error) {
 	facts.Status.InitContainerStatuses = keepStatuses(pod.Status.InitContainerStatuses)
 	if isFollowing {
 		keepUpdate(facts, pod)
+		dropWhatIsTooLarge(facts)
 	}
 	return facts, nil
+}
+
+// dropWhatIsTooLarge leaves of the containers of a Pod their names alone when what is kept of it is too much, and marks the Pod.
+func dropWhatIsTooLarge(facts *corev1.Pod) {
+	size := 0
+	for _, metadata := range []map[string]string{facts.Labels, facts.Annotations} {
+		for key, value := range metadata {
+			size += len(key) + len(value)
+		}
+	}
+	containers := inplace.LongRunning(&facts.Spec)
+	for _, c := range containers {
+		size += c.Size()
+	}
+	if size <= maxFacts {
+		return
+	}
+	kept := map[string]string{tooLarge: ""}
+	for _, key := range []string{pub.RuntimeContainerMetaKey, sidecarSetAnnotation} {
+		if value, found := facts.Annotations[key]; found {
+			kept[key] = value
+		}
+	}
+	facts.Labels, facts.Annotations = nil, kept
+	for _, c := range containers {
+		*c = corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy}
+	}
+}
+
+// isTooLarge says that the containers of a Pod are not restarted for their environment, because what it takes was too much to keep.
+func isTooLarge(facts *corev1.Pod) bool {
+	_, found := facts.Annotations[tooLarge]
+	return found
 }
 
 // keepContainer keeps the name of a container, and of one that follows metadata how it does that and how it is stopped.
 func keepContainer(facts *corev1.Pod, c *corev1.Container) {
 	kept := corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy}
 	if inplace.FollowsMetadata(c) {
-		kept.Env = slices.DeleteFunc(slices.Clone(c.Env), func(v corev1.EnvVar) bool { return v.ValueFrom == nil || v.ValueFrom.FieldRef == nil })
+		for i := range c.Env {
+			if from := c.Env[i].ValueFrom; from != nil && from.FieldRef != nil {
+				kept.Env = append(kept.Env, c.Env[i])
+			}
+		}
 		kept.Lifecycle, kept.Ports = c.Lifecycle, c.Ports
 	}
 	if c.RestartPolicy != nil {

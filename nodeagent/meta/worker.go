@@ -188,6 +188,10 @@ func (w *Worker) report(ctx context.Context, key cache.ObjectName) error {
 	if err := w.write(ctx, pod, report.Value); err != nil {
 		return err
 	}
+	// Said with a report, so that it is said once for each start of a container.
+	if w.restarter != nil && isTooLarge(pod) {
+		klog.FromContext(ctx).Info("The containers of a Pod are not restarted for their environment, as the Pod is too large", "pod", key.String(), "bytes", maxFacts)
+	}
 	// Said after it is healed, so that it is said once.
 	if report.Broken != "" {
 		klog.FromContext(ctx).Info("Replaced a report that could not be read", "pod", key.String(), "why", report.Broken)

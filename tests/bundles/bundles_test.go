@@ -216,6 +216,7 @@ func TestRulesNameWhatTheyAllow(t *testing.T) {
 					return s == "customresourcedefinitions" || strings.HasSuffix(s, "webhookconfigurations")
 				}) && !slices.Equal(rule.Verbs, []string{"list", "watch"}) {
 					assert.NotEmpty(t, rule.ResourceNames, "%s: these are changed by name only", where)
+					assert.NotContains(t, rule.Verbs, "get", "%s: they are seen by list and watch", where)
 				}
 			}
 		}

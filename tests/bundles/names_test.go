@@ -74,6 +74,11 @@ func references(t *testing.T, r *resource.Resource) []name {
 			for _, s := range rule.Subjects {
 				found = append(found, name{string(s.Kind), s.ServiceAccount.Namespace, s.ServiceAccount.Name})
 			}
+			for _, rule := range rule.ResourceRules {
+				for _, namespace := range slices.DeleteFunc(rule.Namespaces, func(n string) bool { return n == flowcontrolv1.NamespaceEvery }) {
+					found = append(found, name{"Namespace", "", namespace})
+				}
+			}
 		}
 	case "Deployment", "DaemonSet":
 		found = append(found, referencesOfPods(t, r)...)

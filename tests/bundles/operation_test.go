@@ -134,23 +134,39 @@ func TestTheAPIServerKeepsAShareForUs(t *testing.T) {
 		assert.LessOrEqual(t, *limited.NominalConcurrencyShares, int32(40), "and not more than controllers of Kubernetes itself have")
 		assert.Equal(t, flowcontrolv1.LimitResponseTypeQueue, limited.LimitResponse.Type, "what is too much waits, and is not refused")
 
-		precedence, lease := map[string]int32{}, int32(0)
+		precedence, lease, reviews := map[string]int32{}, int32(0), int32(0)
 		for _, schema := range all[flowcontrolv1.FlowSchema](t, m, "FlowSchema") {
 			require.Len(t, schema.Spec.Rules, 1, schema.Name)
-			require.Len(t, schema.Spec.Rules[0].Subjects, 1, schema.Name)
-			account := schema.Spec.Rules[0].Subjects[0].ServiceAccount.Name
+			var accounts []string
+			for _, s := range schema.Spec.Rules[0].Subjects {
+				accounts = append(accounts, s.ServiceAccount.Name)
+			}
 			assert.Less(t, schema.Spec.MatchingPrecedence, int32(suggestedForAccounts), schema.Name)
-			if schema.Spec.PriorityLevelConfiguration.Name == "leader-election" {
+			first := schema.Spec.Rules[0].ResourceRules[0]
+			switch schema.Spec.PriorityLevelConfiguration.Name {
+			case "leader-election":
 				lease = schema.Spec.MatchingPrecedence
-				assert.Equal(t, "kruise-manager", account)
-				assert.Equal(t, []string{"leases"}, schema.Spec.Rules[0].ResourceRules[0].Resources)
+				assert.Equal(t, []string{"kruise-manager"}, accounts)
+				assert.Equal(t, []string{"leases"}, first.Resources)
+				assert.NotContains(t, first.Namespaces, "*", "only ours is ahead of all")
+				continue
+			case "workload-low":
+				reviews = schema.Spec.MatchingPrecedence
+				assert.Equal(t, []string{"kruise-manager", "kruise-webhook"}, accounts)
+				assert.Equal(t, []string{"tokenreviews", "subjectaccessreviews"}, first.Resources)
 				continue
 			}
+			require.Len(t, accounts, 1, schema.Name)
+			account := accounts[0]
 			assert.Equal(t, levels[0].Name, schema.Spec.PriorityLevelConfiguration.Name, schema.Name)
 			precedence[account] = schema.Spec.MatchingPrecedence
 		}
 		assert.Len(t, precedence, 3, "each program has a flow of its own")
 		assert.Positive(t, lease)
+		assert.Positive(t, reviews)
+		for _, account := range []string{"kruise-manager", "kruise-webhook"} {
+			assert.Less(t, reviews, precedence[account], "what whoever asks for metrics causes takes no part of what is kept for %s", account)
+		}
 		assert.Less(t, lease, precedence["kruise-manager"], "the lease goes ahead of what else its holder writes")
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,14 +32,15 @@ func ask(o *object, namespace string) (question, error) {
 	}
 	if spec, isMap := template["spec"].(map[string]any); isMap && len(o.Spec.VolumeClaimTemplates) > 0 {
 		volumes, _ := spec["volumes"].([]any)
+		index := indexByName(volumes)
 		for i, claim := range o.Spec.VolumeClaimTemplates {
-			volume := map[string]any{"name": claim.Metadata.Name, "persistentVolumeClaim": map[string]any{"claimName": "checked"}}
-			at := indexOf(volumes, claim.Metadata.Name)
-			if at < len(volumes) {
-				volumes[at] = volume
-			} else {
-				volumes = append(volumes, volume)
+			at, isThere := index[claim.Name]
+			if !isThere {
+				at = len(volumes)
+				index[claim.Name] = at
+				volumes = append(volumes, nil)
 			}
+			volumes[at] = map[string]any{"name": claim.Name, "persistentVolumeClaim": map[string]any{"claimName": "checked"}}
 			q.claims[at] = i
 		}
 		spec["volumes"] = volumes
@@ -56,14 +58,17 @@ func ask(o *object, namespace string) (question, error) {
 	return q, nil
 }
 
-// indexOf is the index of the volume with a name, or that of the next one.
-func indexOf(volumes []any, name string) int {
-	for i, v := range volumes {
-		if volume, isMap := v.(map[string]any); isMap && volume["name"] == name {
-			return i
+// indexByName says where the first volume of each name is.
+func indexByName(volumes []any) map[string]int {
+	index := map[string]int{}
+	for i, v := range slices.Backward(volumes) {
+		if volume, isMap := v.(map[string]any); isMap {
+			if name, isText := volume["name"].(string); isText {
+				index[name] = i
+			}
 		}
 	}
-	return len(volumes)
+	return index
 }
 
 // translate turns the cluster's refusal of the question into causes about the CloneSet. An answer that is not about the template gives none and is no reason

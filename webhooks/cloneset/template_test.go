@@ -4,12 +4,16 @@
 package cloneset
 
 import (
+	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -48,6 +52,30 @@ func TestAClaimTemplateIsAskedAboutAsAVolume(t *testing.T) {
 		`spec.template.spec.volumes[1].name: Invalid value: "tmp": no`,
 		`spec.template.spec.containers[0].image: Required value`,
 	}, got)
+}
+
+// What was stored before there was a limit is asked about with its template.
+func TestVeryManyClaimTemplatesAreAskedAboutAtOnce(t *testing.T) {
+	o := set(t, base)
+	o.Spec.VolumeClaimTemplates = make([]claimTemplate, 100_000)
+	for i := range o.Spec.VolumeClaimTemplates {
+		o.Spec.VolumeClaimTemplates[i].Name = strconv.Itoa(i)
+	}
+	begun := time.Now()
+	q, err := ask(o, "here")
+	require.NoError(t, err)
+	assert.Len(t, q.claims, 100_000)
+	assert.Less(t, time.Since(begun), 5*time.Second)
+}
+
+func TestATemplateThatFindsTheClusterBusyIsTakenWithAWarning(t *testing.T) {
+	v := &Validator{Asking: semaphore.NewWeighted(1)}
+	require.True(t, v.Asking.TryAcquire(1))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	causes, warnings := v.checkTemplate(ctx, set(t, base), "here")
+	assert.Empty(t, causes)
+	assert.Equal(t, []string{"spec.template was not checked: others are being checked: context deadline exceeded"}, warnings)
 }
 
 func TestAnAnswerThatIsNotAboutTheTemplateRefusesNothing(t *testing.T) {

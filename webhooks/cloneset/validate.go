@@ -9,10 +9,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
@@ -31,10 +34,23 @@ type object struct {
 	Status kruisev1beta1.CloneSetStatus `json:"status"`
 }
 
+// claimTemplate stays raw, so that one that is no claim can be told by its index. Its name is empty where it cannot be read.
 type claimTemplate struct {
-	Metadata struct {
-		Name string `json:"name"`
-	} `json:"metadata"`
+	Name string
+	Raw  json.RawMessage
+}
+
+// UnmarshalJSON takes any JSON.
+func (c *claimTemplate) UnmarshalJSON(raw []byte) error {
+	var named struct {
+		Metadata struct {
+			Name string `json:"name"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(raw, &named) == nil {
+		c.Name = named.Metadata.Name
+	}
+	return c.Raw.UnmarshalJSON(raw)
 }
 
 // read takes an object of either version.
@@ -57,7 +73,7 @@ func validate(old, updated *object) field.ErrorList {
 	if old == nil || !equality.Semantic.DeepEqual(old.Spec.Selector, updated.Spec.Selector) || !hasSameTemplate(old, updated) {
 		all = append(all, validateSelector(updated)...)
 	}
-	if old == nil || !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, updated.Spec.VolumeClaimTemplates) {
+	if old == nil || !hasSameClaims(old, updated) {
 		all = append(all, validateClaims(updated)...)
 	}
 	if old == nil || !equality.Semantic.DeepEqual(old.Spec.UpdateStrategy, updated.Spec.UpdateStrategy) {
@@ -92,16 +108,27 @@ func validateSelector(o *object) field.ErrorList {
 	return nil
 }
 
-// validateClaims checks that each claim template has a name of its own. What a name may be is checked as that of a volume, with the template.
+// maxClaims is what the schema lets there be. It is said here too, because what comes here need not have passed the schema, and the rest of the work grows with it.
+const maxClaims = 256
+
+// validateClaims checks that each claim template is one, with a name of its own. What a name may be is checked as that of a volume, with the template. A field that
+// Kubernetes does not know here may be one of a newer Kubernetes.
 func validateClaims(o *object) field.ErrorList {
 	var all field.ErrorList
+	path := field.NewPath("spec", "volumeClaimTemplates")
+	if n := len(o.Spec.VolumeClaimTemplates); n > maxClaims {
+		return field.ErrorList{field.TooMany(path, n, maxClaims)}
+	}
 	seen := map[string]bool{}
 	for i, claim := range o.Spec.VolumeClaimTemplates {
-		name := claim.Metadata.Name
-		if seen[name] {
-			all = append(all, field.Duplicate(field.NewPath("spec", "volumeClaimTemplates").Index(i).Child("metadata", "name"), name))
+		if err := utiljson.Unmarshal(claim.Raw, &corev1.PersistentVolumeClaim{}); err != nil {
+			all = append(all, field.Invalid(path.Index(i), field.OmitValueType{}, "it must be a PersistentVolumeClaim: "+err.Error()))
+			continue
 		}
-		seen[name] = true
+		if seen[claim.Name] {
+			all = append(all, field.Duplicate(path.Index(i).Child("metadata", "name"), claim.Name))
+		}
+		seen[claim.Name] = true
 	}
 	return all
 }
@@ -124,14 +151,24 @@ func validateWeights(o *object) field.ErrorList {
 
 // hasSameTemplate says that two templates are the same JSON, in whatever order.
 func hasSameTemplate(a, b *object) bool {
-	if bytes.Equal(a.Spec.Template, b.Spec.Template) {
+	return isSameJSON(a.Spec.Template, b.Spec.Template)
+}
+
+// hasSameClaims says the same of the claim templates.
+func hasSameClaims(a, b *object) bool {
+	return slices.EqualFunc(a.Spec.VolumeClaimTemplates, b.Spec.VolumeClaimTemplates, func(a, b claimTemplate) bool { return isSameJSON(a.Raw, b.Raw) })
+}
+
+func isSameJSON(a, b []byte) bool {
+	if bytes.Equal(a, b) {
 		return true
 	}
 	var left, right any
-	return json.Unmarshal(a.Spec.Template, &left) == nil && json.Unmarshal(b.Spec.Template, &right) == nil && reflect.DeepEqual(left, right)
+	return json.Unmarshal(a, &left) == nil && json.Unmarshal(b, &right) == nil && reflect.DeepEqual(left, right)
 }
 
-// wantsTemplateCheck says that the cluster has to be asked about the template: what was taken once is not asked about again.
+// wantsTemplateCheck says that the cluster has to be asked about the template: what was taken once is not asked about again. Of claim templates it is told the names.
 func wantsTemplateCheck(old, updated *object) bool {
-	return old == nil || !hasSameTemplate(old, updated) || !equality.Semantic.DeepEqual(old.Spec.VolumeClaimTemplates, updated.Spec.VolumeClaimTemplates)
+	return old == nil || !hasSameTemplate(old, updated) ||
+		!slices.EqualFunc(old.Spec.VolumeClaimTemplates, updated.Spec.VolumeClaimTemplates, func(a, b claimTemplate) bool { return a.Name == b.Name })
 }

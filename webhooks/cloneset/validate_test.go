@@ -77,6 +77,22 @@ func TestValidate(t *testing.T) {
 			replace: []string{"  updateStrategy:", "  volumeClaimTemplates: [{metadata: {name: data}}, {metadata: {name: data}}]\n  updateStrategy:"},
 			want:    []string{"spec.volumeClaimTemplates[1].metadata.name: Duplicate value"},
 		},
+		"a claim template with a field of a newer Kubernetes is fine": {
+			replace: claims(`{metadata: {name: data}, spec: {resources: {requests: {storage: 1Gi}}, ofTheFuture: 1}}`),
+		},
+		"a size that is none names its claim template": {
+			replace: claims(`{metadata: {name: logs}}, {metadata: {name: data}, spec: {resources: {requests: {storage: lots}}}}`),
+			want:    []string{"spec.volumeClaimTemplates[1]: Invalid value", "it must be a PersistentVolumeClaim", "quantities"},
+		},
+		"a claim template that is none names itself": {
+			replace: claims(`{metadata: {name: data}, spec: foo}`), want: []string{"spec.volumeClaimTemplates[0]: Invalid value"},
+		},
+		"a name that is no text names its claim template": {
+			replace: claims(`{metadata: {name: 5}}`), want: []string{"spec.volumeClaimTemplates[0]: Invalid value"},
+		},
+		"more claim templates than the schema allows are not looked at": {
+			replace: claims(strings.Repeat(`{metadata: {name: data}}, `, 257)), want: []string{"spec.volumeClaimTemplates: Too many: 257: must have at most 256 items"},
+		},
 		"a weight whose selector cannot be read names the selector": {
 			replace: []string{"{podUpdatePolicy: InPlaceIfPossible}",
 				"{priorityStrategy: {weightPriority: [{weight: 1, matchSelector: {matchExpressions: [{key: a, operator: In}]}}]}}"},
@@ -99,6 +115,11 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// claims replaces the base's lack of claim templates.
+func claims(list string) []string {
+	return []string{"  updateStrategy:", "  volumeClaimTemplates: [" + list + "]\n  updateStrategy:"}
+}
+
 func TestTheClusterIsAskedOnlyAboutWhatChanged(t *testing.T) {
 	old := set(t, base)
 	for name, tc := range map[string]struct {
@@ -110,7 +131,10 @@ func TestTheClusterIsAskedOnlyAboutWhatChanged(t *testing.T) {
 		"a scaled one":          {old: old, replace: []string{"replicas: 3", "replicas: 4"}},
 		"another order of keys": {old: old, replace: []string{`{name: main, image: "web:1", command: [serve]}`, `{command: [serve], image: "web:1", name: main}`}},
 		"another image":         {old: old, replace: []string{"web:1", "web:2"}, want: true},
-		"another claim":         {old: old, replace: []string{"  updateStrategy:", "  volumeClaimTemplates: [{metadata: {name: data}}]\n  updateStrategy:"}, want: true},
+		"a claim of another size": {
+			old: set(t, base, claims(`{metadata: {name: data}, spec: {storageClassName: slow}}`)...), replace: claims(`{metadata: {name: data}, spec: {storageClassName: fast}}`),
+		},
+		"another claim": {old: old, replace: []string{"  updateStrategy:", "  volumeClaimTemplates: [{metadata: {name: data}}]\n  updateStrategy:"}, want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, tc.want, wantsTemplateCheck(tc.old, set(t, base, tc.replace...)))

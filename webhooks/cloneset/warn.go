@@ -65,7 +65,9 @@ type standing struct {
 // place does not depend on where a Pod is on its way, so what holds for the Pods at the old template holds for all, unless the status says that the others could not
 // even follow that.
 func compare(old, updated *object, may inplace.Options) (pods standing, why string) {
-	all, atOld := int(old.Status.Replicas), int(old.Status.UpdatedReplicas)
+	// What a status says is only as true as whoever wrote it.
+	all := max(int(old.Status.Replicas), 0)
+	atOld := min(max(int(old.Status.UpdatedReplicas), 0), all)
 	told := old.told()
 	var before, after corev1.PodTemplateSpec
 	if json.Unmarshal(old.Spec.Template, &before) != nil || json.Unmarshal(updated.Spec.Template, &after) != nil {
@@ -138,14 +140,7 @@ func due(o *object, pods standing) int {
 	if err != nil {
 		return 0
 	}
-	in := rollout.Input{Limits: rollout.Limits{Replicas: replicas, Partition: partition, ScaleMaxUnavailable: rollout.NoLimit}}
-	for range pods.done {
-		in.Pods = append(in.Pods, rollout.Pod{New: true, Available: true})
-	}
-	for range pods.able + pods.unable {
-		in.Pods = append(in.Pods, rollout.Pod{Available: true})
-	}
-	return rollout.Calculate(in).Update
+	return rollout.Due(rollout.Limits{Replicas: replicas, Partition: partition}, pods.able+pods.unable, pods.done)
 }
 
 // warnOfAnnotations tells of settings of v1alpha1 that cannot be read. Those that can have become fields on their way here.

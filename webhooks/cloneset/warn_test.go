@@ -5,6 +5,7 @@ package cloneset
 
 import (
 	"encoding/json"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +76,11 @@ func TestWarn(t *testing.T) {
 		"recreation that was asked for":     {updated: slices.Concat(toCommand, rolling("podUpdatePolicy: ReCreate"))},
 		"recreation by default":             {updated: slices.Concat(toCommand, rolling("partition: 2"))},
 
+		"a status with more Pods at the template than there are counts none twice": {
+			updated: toCommand, observed: &observed{pods: 3, atOld: 9}, want: "this change recreates 3 Pods: " + command,
+		},
+		"a status with fewer Pods than none has none": {updated: slices.Concat(toCommand, toOnly), observed: &observed{pods: -3, atOld: -9}},
+
 		"what may only be in place waits":    {updated: slices.Concat(toCommand, toOnly), want: waits + command},
 		"what can be in place does not wait": {updated: slices.Concat(toImage, toOnly)},
 		"nothing waits where nothing runs":   {updated: slices.Concat(toCommand, toOnly), observed: &observed{}},
@@ -112,6 +118,19 @@ func TestWarn(t *testing.T) {
 			assert.Equal(t, tc.want, strings.Join(warn(old, updated, inplace.Options{}), "\n"))
 		})
 	}
+}
+
+// Whoever reaches the port can send any status, so the numbers in it must not decide how much memory is taken.
+func TestAWarningTakesNoMemoryForEachPod(t *testing.T) {
+	million := []string{"replicas: 3", "replicas: 50000000"}
+	old, updated := set(t, scaled(t, base, million)), set(t, scaled(t, base, million, toCommand))
+	old.Status = (&observed{pods: 50_000_000, atOld: 50_000_000}).status(t)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	warnings := warn(old, updated, inplace.Options{})
+	runtime.ReadMemStats(&after)
+	assert.Equal(t, []string{"this change recreates 50000000 Pods: " + command}, warnings)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20), "bytes")
 }
 
 // scaled replaces texts in pairs, one list after the other.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -34,6 +35,8 @@ type Validator struct {
 	Client kubernetes.Interface
 	// InPlace says what can change on a running Pod, so that the user is warned of the rest.
 	InPlace inplace.Options
+	// Asking bounds how many templates the cluster is asked about at one time; nil bounds nothing.
+	Asking *semaphore.Weighted
 }
 
 var _ admission.Handler = &Validator{}
@@ -105,6 +108,12 @@ func (v *Validator) checkTemplate(ctx context.Context, o *object, namespace stri
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerIn)
 	defer cancel()
+	if v.Asking != nil {
+		if err := v.Asking.Acquire(ctx, 1); err != nil {
+			return nil, []string{unchecked(ctx, o, namespace, fmt.Errorf("others are being checked: %w", err))}
+		}
+		defer v.Asking.Release(1)
+	}
 	answer := v.Client.CoreV1().RESTClient().Post().Namespace(namespace).Resource("podtemplates").
 		Param("dryRun", "All").Param("fieldValidation", "Strict").Body(body).SetHeader("Content-Type", "application/json").Do(ctx)
 	var warnings []string
@@ -117,10 +126,15 @@ func (v *Validator) checkTemplate(ctx context.Context, o *object, namespace stri
 	}
 	causes := q.translate(answer.Error())
 	if err := answer.Error(); err != nil && len(causes) == 0 {
-		log.FromContext(ctx).Info("The template was not checked", "namespace", namespace, "name", o.Metadata.Name, "why", err.Error())
-		warnings = append(warnings, fmt.Sprintf("spec.template was not checked: %v", err))
+		warnings = append(warnings, unchecked(ctx, o, namespace, err))
 	}
 	return causes, warnings
+}
+
+// unchecked is the warning of a template that the cluster did not judge.
+func unchecked(ctx context.Context, o *object, namespace string, why error) string {
+	log.FromContext(ctx).Info("The template was not checked", "namespace", namespace, "name", o.Metadata.Name, "why", why.Error())
+	return fmt.Sprintf("spec.template was not checked: %v", why)
 }
 
 func causesOf(problems field.ErrorList) []metav1.StatusCause {

@@ -45,6 +45,26 @@ func cloneSetReads() map[string][]string {
 	return reads
 }
 
+// hubChoices are the fields of v1beta1 that name their values.
+func hubChoices() []choice {
+	return []choice{
+		{path: []string{"spec", "updateStrategy", "type"}, values: []string{rollingUpdate, onDelete, ""}},
+		{path: []string{"spec", "updateStrategy", "rollingUpdate", "podUpdatePolicy"}, values: policies()},
+	}
+}
+
+// spokeChoices are those of v1alpha1.
+func spokeChoices() []choice {
+	return []choice{{path: []string{"spec", "updateStrategy", "type"}, values: append(policies(), onDelete)}}
+}
+
+func policies() []string {
+	return []string{
+		string(kruisev1beta1.RecreatePodUpdatePolicyType), string(kruisev1beta1.InPlaceIfPossiblePodUpdatePolicyType),
+		string(kruisev1beta1.InPlaceOnlyPodUpdatePolicyType), "",
+	}
+}
+
 // cloneSetToHub translates a CloneSet from v1alpha1 to v1beta1.
 func cloneSetToHub(v view) error {
 	scale, err := object(v.spec(), "scaleStrategy")

@@ -6,6 +6,7 @@ package convert
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	kruisev1alpha1 "github.com/keelson/keelson/api/apps/v1alpha1"
 	kruisev1beta1 "github.com/keelson/keelson/api/apps/v1beta1"
@@ -19,7 +20,7 @@ const (
 )
 
 // CloneSet takes a CloneSet, in place, to a version such as "apps.kruise.io/v1beta1". It fails on a version that it does not
-// know, on a field whose type is not that of the schema, and when ctx ends; the object is then as it was. Its work is proportional to the object.
+// know, on a field whose type is not that of the schema, on annotations that have no room for what is to be kept, and when ctx ends; the object is then as it was. Its work is proportional to the object.
 func CloneSet(ctx context.Context, obj map[string]any, toVersion string) error {
 	alpha, beta := kruisev1alpha1.GroupVersion.String(), kruisev1beta1.GroupVersion.String()
 	from, _ := obj["apiVersion"].(string)
@@ -33,12 +34,12 @@ func CloneSet(ctx context.Context, obj map[string]any, toVersion string) error {
 		return nil
 	}
 	way := direction{
-		translate: cloneSetToSpoke, back: cloneSetToHub, reads: cloneSetReads(),
+		translate: cloneSetToSpoke, back: cloneSetToHub, reads: cloneSetReads(), choices: spokeChoices(),
 		keptHere: SpokeFieldsAnnotation, keptThere: HubFieldsAnnotation,
 	}
 	if from == alpha {
 		way = direction{
-			translate: cloneSetToHub, back: cloneSetToSpoke, reads: cloneSetReads(),
+			translate: cloneSetToHub, back: cloneSetToSpoke, reads: cloneSetReads(), choices: hubChoices(),
 			keptHere: HubFieldsAnnotation, keptThere: SpokeFieldsAnnotation,
 		}
 	}
@@ -55,6 +56,13 @@ type direction struct {
 	keptHere, keptThere string
 	// reads names, by the field of a view, what the translations look at; everything else they copy.
 	reads map[string][]string
+	// choices are the fields whose schema, in the version that it leads to, names all values.
+	choices []choice
+}
+
+// choice is a field at a path in a view, and the values that it may have.
+type choice struct {
+	path, values []string
 }
 
 func (d direction) convert(ctx context.Context, obj map[string]any) error {
@@ -76,6 +84,9 @@ func (d direction) convert(ctx context.Context, obj map[string]any) error {
 		return err
 	}
 	there.keep(d.keptThere, difference(again, here))
+	if err := there.checkRoom(); err != nil {
+		return err
+	}
 	there.writeTo(obj)
 	return nil
 }
@@ -140,8 +151,42 @@ func (d direction) fitting(ctx context.Context, there view, kept map[string]any)
 func (d direction) fits(there view, kept map[string]any, want view) bool {
 	trial := there.clone()
 	merge(trial, kept)
+	if !d.keepsToChoices(there, trial) {
+		return false
+	}
 	if err := d.reverse(trial); err != nil {
 		return false
 	}
 	return len(difference(trial, want)) == 0
+}
+
+// keepsToChoices says that no field of a choice has become another value than its schema names. The API server checks no schema of the version that it stores when
+// somebody writes the other one, so that a value which an annotation brings along would be stored, and then refused to whoever writes the set as they read it.
+func (d direction) keepsToChoices(before, after view) bool {
+	for _, c := range d.choices {
+		value, isThere := c.of(after)
+		text, isText := value.(string)
+		if was, _ := c.of(before); isThere && value != was && (!isText || !slices.Contains(c.values, text)) {
+			return false
+		}
+	}
+	return true
+}
+
+// of is the value of the field, and whether it is there. What is no value but an object is none of the choices.
+func (c choice) of(v view) (value any, isThere bool) {
+	value = map[string]any(v)
+	for _, key := range c.path {
+		parent, isMap := value.(map[string]any)
+		if !isMap {
+			return nil, false
+		}
+		if value, isThere = parent[key]; !isThere {
+			return nil, false
+		}
+	}
+	if _, isText := value.(string); !isText {
+		return nil, true
+	}
+	return value, true
 }

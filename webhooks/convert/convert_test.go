@@ -96,6 +96,17 @@ func TestWhatIsSaidElsewhere(t *testing.T) {
 			beta: `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: RollingUpdate, rollingUpdate: {podUpdatePolicy: InPlaceOnly, inPlaceUpdateStrategy: {
 			  imagePreDownloadParallelism: 10%, imagePreDownloadTimeoutSeconds: 60, imagePreDownloadMinUpdatedReadyPods: 2}}}}`,
 		},
+		"what is kept is written as it is": {
+			alpha: `{metadata: {annotations: {apps.kruise.io/v1beta1-fields: '{"spec":{"updateStrategy":{"new":"<&>"}}}'}}, spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {}}}`,
+			beta:  `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: RollingUpdate, new: "<&>"}}`,
+		},
+		"pre-download by a number in quotes": {
+			alpha: `{metadata: {annotations: {apps.kruise.io/image-predownload-parallelism: "50",
+			  apps.kruise.io/v1beta1-fields: '{"spec":{"updateStrategy":{"rollingUpdate":{"inPlaceUpdateStrategy":{"imagePreDownloadParallelism":"050"}}}}}'}},
+			  spec: {scaleStrategy: {disablePVCReuse: true}, updateStrategy: {type: InPlaceOnly}}}`,
+			beta: `spec: {scaleStrategy: {enablePVCReuse: false}, updateStrategy: {type: RollingUpdate, rollingUpdate: {podUpdatePolicy: InPlaceOnly,
+			  inPlaceUpdateStrategy: {imagePreDownloadParallelism: "050"}}}}`,
+		},
 		"pre-download that cannot be read": {
 			alpha: `{metadata: {annotations: {apps.kruise.io/image-predownload-parallelism: some, apps.kruise.io/image-predownload-timeout-seconds: "-1"}}, spec: {scaleStrategy: {disablePVCReuse: true}}}`,
 			beta:  `{metadata: {annotations: {apps.kruise.io/image-predownload-parallelism: some, apps.kruise.io/image-predownload-timeout-seconds: "-1"}}, spec: {scaleStrategy: {enablePVCReuse: false}}}`,
@@ -167,6 +178,33 @@ func TestGarbageInOurAnnotationMeansNothing(t *testing.T) {
 			obj["metadata"] = map[string]any{"name": "web", "annotations": map[string]any{convert.HubFieldsAnnotation: garbage}}
 			assert.Equal(t, plain, converted(t, obj, beta))
 		})
+	}
+}
+
+// The API server does not check what is stored against the schema of v1beta1 when somebody writes v1alpha1.
+func TestAnAnnotationBringsNoValueThatTheOtherSchemaRefuses(t *testing.T) {
+	for name, tc := range map[string]struct{ strategy, kept string }{
+		"a type":                           {strategy: `{type: ReCreate, partition: 1}`, kept: `{"spec":{"updateStrategy":{"type":"Garbage"}}}`},
+		"a type that is none":              {strategy: `{type: ReCreate, partition: 1}`, kept: `{"spec":{"updateStrategy":{"type":"InPlaceOnly"}}}`},
+		"a policy that rests":              {strategy: `{type: OnDelete, partition: 1}`, kept: `{"spec":{"updateStrategy":{"rollingUpdate":{"podUpdatePolicy":"Garbage"}}}}`},
+		"a policy that is another's":       {strategy: `{type: OnDelete, partition: 1}`, kept: `{"spec":{"updateStrategy":{"rollingUpdate":{"podUpdatePolicy":"OnDelete"}}}}`},
+		"a number in quotes with too many": {strategy: `{inPlaceUpdateStrategy: {}}`, kept: `{"spec":{"updateStrategy":{"rollingUpdate":{"inPlaceUpdateStrategy":{"imagePreDownloadParallelism":"0000000005"}}}}}`},
+		"a number in quotes with a sign":   {strategy: `{inPlaceUpdateStrategy: {}}`, kept: `{"spec":{"updateStrategy":{"rollingUpdate":{"inPlaceUpdateStrategy":{"imagePreDownloadParallelism":"+5"}}}}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			annotations := map[string]any{"apps.kruise.io/image-predownload-parallelism": "5"}
+			obj := parse(t, "spec: {updateStrategy: "+tc.strategy+"}", alpha)
+			obj["metadata"] = map[string]any{"name": "web", "annotations": annotations}
+			plain := converted(t, obj, beta)
+			annotations[convert.HubFieldsAnnotation] = tc.kept
+			assert.Equal(t, plain, converted(t, obj, beta))
+		})
+	}
+	for _, text := range []string{"0000000010%", "1073741823%", "%", "-1%"} {
+		obj := parse(t, `spec: {}`, alpha)
+		obj["metadata"] = map[string]any{"name": "web", "annotations": map[string]any{"apps.kruise.io/image-predownload-parallelism": text}}
+		hub := converted(t, obj, beta)
+		assert.NotContains(t, bytes(t, hub), "imagePreDownloadParallelism", text)
 	}
 }
 

@@ -9,7 +9,9 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
+	"k8s.io/apimachinery/pkg/api/validation"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 )
 
@@ -18,6 +20,8 @@ const (
 	MaxBytes = 16 << 10
 	// MaxLeaves is how many fields one may keep; a list is one field.
 	MaxLeaves = 256
+	// maxAnnotations is how many bytes the API server takes in all annotations of an object, keys included.
+	maxAnnotations = validation.TotalAnnotationSizeLimitB
 )
 
 // CheckSize says why the text of an annotation of ours is too large to be taken, and nil when it is not. What was stored all the same is still read: as a whole
@@ -63,12 +67,30 @@ func (v view) keep(annotation string, kept map[string]any) {
 	if len(kept) == 0 {
 		return
 	}
-	text, err := json.Marshal(kept)
-	if err != nil {
+	text := &strings.Builder{}
+	encoder := json.NewEncoder(text)
+	// Nobody reads it as HTML, and each < would be six bytes.
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(kept); err != nil {
 		// NOTE: kept comes from decoded JSON, which can always be encoded.
 		return
 	}
-	v.annotations()[annotation] = string(text)
+	v.annotations()[annotation] = strings.TrimSuffix(text.String(), "\n")
+}
+
+// checkRoom says whether the annotations can be those of an object. The API server would refuse the whole list or watch, and not say which object it is about.
+// NOTE: nothing is left out to make room, as a read in one version that is written back would lose what the other one says. Admission keeps half of the room free; an
+// object that was stored before it did so can be read, and mended, in the version in which it is stored.
+func (v view) checkRoom() error {
+	total := 0
+	for key, value := range v.annotations() {
+		text, _ := value.(string)
+		total += len(key) + len(text)
+	}
+	if total > maxAnnotations {
+		return fmt.Errorf("its annotations would have %d bytes, more than the %d that Kubernetes takes: remove some in the other version", total, maxAnnotations)
+	}
+	return nil
 }
 
 // difference is the merge patch (RFC 7386) that leads from one object to another.

@@ -15,6 +15,6 @@
 // On the way back the annotation is removed, and the difference is applied where it still fits: where it does not change what
 // the object means in the version it comes from. So an edit made in the other version always wins over what was kept.
 //
-// INVARIANT: there and back again gives the object that was there, whichever version it was written in.
+// INVARIANT: there and back again gives the object that was there, whichever version it was written in, if the schema of that version takes it.
 // INVARIANT: what an annotation of ours says never changes the meaning of an object in the version that carries it.
 package convert

@@ -160,6 +160,8 @@ func edit(random *rand.Rand, obj map[string]any, version string) {
 func choices(version string) map[[4]string][]any {
 	numbers := []any{int64(0), int64(3), int64(-3), "20%", "x", "3", nil}
 	flags := []any{true, false, nil}
+	// No schema takes another type or policy, and none is kept.
+	types := map[string][]any{alpha: {"", "ReCreate", "InPlaceOnly", "OnDelete", nil}, beta: {"", "OnDelete", "RollingUpdate", nil}}[version]
 	excluded := [4]string{"metadata", "labels", kruisev1alpha1.CloneSetScalingExcludePreparingDeleteKey}
 	all := map[[4]string][]any{
 		excluded:                         {"true", "false", nil},
@@ -179,11 +181,11 @@ func choices(version string) map[[4]string][]any {
 		{"spec", "updateStrategy", "partition"}:                        numbers,
 		{"spec", "updateStrategy", "inPlaceUpdateStrategy"}:            {map[string]any{}, map[string]any{"imagePreDownloadParallelism": int64(7)}, nil},
 		{"spec", "updateStrategy", "podUpdatePolicy"}:                  {"ReCreate", nil},
-		{"spec", "updateStrategy", "type"}:                             {"", "ReCreate", "InPlaceOnly", "OnDelete", "RollingUpdate", "x", nil},
+		{"spec", "updateStrategy", "type"}:                             types,
 		{"spec", "updateStrategy", "rollingUpdate"}:                    {map[string]any{}, nil},
 		{"spec", "updateStrategy", "rollingUpdate", "type"}:            {"OnDelete", nil},
 		{"spec", "updateStrategy", "rollingUpdate", "partition"}:       numbers,
-		{"spec", "updateStrategy", "rollingUpdate", "podUpdatePolicy"}: {"", "ReCreate", "InPlaceOnly", "OnDelete", "x", nil},
+		{"spec", "updateStrategy", "rollingUpdate", "podUpdatePolicy"}: {"", "ReCreate", "InPlaceOnly", nil},
 		{"spec", "updateStrategy", "rollingUpdate", "inPlaceUpdateStrategy"}: {
 			map[string]any{}, map[string]any{"gracePeriodSeconds": int64(1)}, map[string]any{"imagePreDownloadParallelism": "x"},
 			map[string]any{"imagePreDownloadParallelism": int64(7)}, map[string]any{"imagePreDownloadTimeoutSeconds": int64(7)},

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 )
 
 const (
-	// maxReview is the most bytes that a review may have: thousands of sets in one list, and yet an eighth of the memory that the program may have.
+	// maxReview is the most bytes that a review may have: thousands of sets, as the API server sends a whole list in one, and yet an eighth of the memory that the
+	// program may have.
 	maxReview = 64 << 20
 	// answerIn is when nobody waits for an answer any more: the API server gives up then.
 	answerIn = 30 * time.Second
@@ -29,37 +31,36 @@ const (
 // Handler answers ConversionReviews of apiextensions.k8s.io/v1. What is no such review gets a 4xx with one line that says why;
 // a review with an object that cannot be converted gets a response that says Failure, and which object and field it is.
 func Handler() http.Handler {
-	return http.HandlerFunc(serve)
+	return newDoor()
 }
 
-func serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP answers one review, when there is room for it.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		http.Error(w, "a ConversionReview must be sent by POST", http.StatusMethodNotAllowed)
 		return
 	}
 	if r.ContentLength > maxReview {
-		refuseSize(w)
-		return
-	}
-	review := &apiextensionsv1.ConversionReview{}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxReview)).Decode(review); err != nil {
-		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-			refuseSize(w)
-			return
-		}
-		http.Error(w, fmt.Sprintf("reading the ConversionReview: %v", err), http.StatusBadRequest)
-		return
-	}
-	if err := check(review); err != nil {
-		http.Error(w, fmt.Sprintf("reading the ConversionReview: %v", err), http.StatusBadRequest)
+		http.Error(w, sizeText(), http.StatusRequestEntityTooLarge)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), answerIn)
 	defer cancel()
+	leave, err := d.enter(ctx, w, r)
+	if err != nil {
+		giveUp(w, err)
+		return
+	}
+	defer leave()
+	review, problem := readReview(w, r)
+	if problem != nil {
+		http.Error(w, problem.text, problem.code)
+		return
+	}
 	response := answer(ctx, review.Request)
 	if err := ctx.Err(); err != nil {
-		http.Error(w, fmt.Sprintf("giving up the conversion, as nobody waits for it any more: %v", err), http.StatusServiceUnavailable)
+		giveUp(w, err)
 		return
 	}
 	if response.Result.Status == metav1.StatusFailure {
@@ -72,9 +73,38 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func refuseSize(w http.ResponseWriter) {
-	text := fmt.Sprintf("reading the ConversionReview: it has more than %d bytes: list fewer objects at once, by the parameter limit", maxReview)
-	http.Error(w, text, http.StatusRequestEntityTooLarge)
+// problem is why a request is no review, as an answer.
+type problem struct {
+	code int
+	text string
+}
+
+// readReview reads a review within the limits that its request has.
+func readReview(w http.ResponseWriter, r *http.Request) (*apiextensionsv1.ConversionReview, *problem) {
+	review := &apiextensionsv1.ConversionReview{}
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxReview)).Decode(review)
+	tooLarge := new(http.MaxBytesError)
+	switch {
+	case err == nil:
+		hasRead(w)
+		err = check(review)
+	case errors.As(err, &tooLarge):
+		return nil, &problem{http.StatusRequestEntityTooLarge, sizeText()}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &problem{http.StatusRequestTimeout, "reading the ConversionReview: it did not arrive in time"}
+	}
+	if err != nil {
+		return nil, &problem{http.StatusBadRequest, fmt.Sprintf("reading the ConversionReview: %v", err)}
+	}
+	return review, nil
+}
+
+func giveUp(w http.ResponseWriter, err error) {
+	http.Error(w, fmt.Sprintf("giving up the conversion, as nobody waits for it any more: %v", err), http.StatusServiceUnavailable)
+}
+
+func sizeText() string {
+	return fmt.Sprintf("reading the ConversionReview: it has more than %d bytes: list fewer objects at once, by the parameter limit", maxReview)
 }
 
 func check(review *apiextensionsv1.ConversionReview) error {

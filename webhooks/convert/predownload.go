@@ -32,11 +32,13 @@ func (p preDownload) parse(annotation any) (any, bool) {
 		return nil, false
 	}
 	if number, isPercent := strings.CutSuffix(s, "%"); isPercent && p.isPercentAllowed {
-		_, err := strconv.ParseUint(number, 10, 30)
-		return s, err == nil
+		return s, isDigits(number)
 	}
 	n, err := strconv.ParseInt(s, 10, 32)
-	return n, err == nil && n >= 0
+	if err != nil || n < 0 {
+		return nil, false
+	}
+	return n, true
 }
 
 // print writes the value of the field as an annotation; false when no annotation can say it.
@@ -45,10 +47,19 @@ func (p preDownload) print(field any) (string, bool) {
 	case int64:
 		return strconv.FormatInt(value, 10), value >= 0 && value <= math.MaxInt32
 	case string:
+		// A number in quotes is that number, in the digits that come back from an annotation; which quotes and digits it had is kept beside it.
+		if n, err := strconv.Atoi(value); err == nil && isDigits(value) {
+			return strconv.Itoa(n), p.isPercentAllowed
+		}
 		_, ok := p.parse(value)
 		return value, ok && strings.HasSuffix(value, "%")
 	}
 	return "", false
+}
+
+// isDigits says that a text is a number as the schema of v1beta1 takes it in quotes or before a sign.
+func isDigits(s string) bool {
+	return s != "" && len(s) <= 9 && strings.Trim(s, "0123456789") == ""
 }
 
 // preDownloadToHub moves the annotations into fields. The annotation wins over a field of the same meaning, which v1alpha1

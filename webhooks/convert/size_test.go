@@ -92,6 +92,22 @@ func TestWhatWasStoredTooLargeIsRead(t *testing.T) {
 	assert.Len(t, fields(t, keeping(wide(200))), 200)
 }
 
+// One that was stored before admission kept room free must at least be found.
+func TestAnObjectWithoutRoomForWhatIsKeptIsNamed(t *testing.T) {
+	object := func(bytes int) string {
+		return fmt.Sprintf(`{"apiVersion":"apps.kruise.io/v1beta1","kind":"CloneSet","metadata":{"name":"web","namespace":"n","labels":{%q:"true"},"annotations":{"own/a":%q}},"spec":{}}`,
+			"apps.kruise.io/cloneset-scaling-exclude-preparing-delete", strings.Repeat("x", bytes-len("own/a")))
+	}
+	toAlpha := func(bytes int) string {
+		return strings.ReplaceAll(strings.Replace(review, "v1beta1", "v1alpha1", 1), "OBJECTS", object(bytes))
+	}
+	assert.Equal(t, "Success", responseOf(t, post(t, toAlpha(131072))).Result.Status)
+	refused := responseOf(t, post(t, toAlpha(262144))).Result
+	assert.Equal(t, "Failure", refused.Status)
+	assert.Contains(t, refused.Message, "objects[0]: n/web: converting CloneSet: its annotations would have")
+	assert.Contains(t, refused.Message, "more than the 262144 that Kubernetes takes: remove some in the other version")
+}
+
 func TestCheckSize(t *testing.T) {
 	for name, tc := range map[string]struct{ text, wantErr string }{
 		"nothing":                        {},

@@ -35,11 +35,11 @@ type InPlaceUpdateStrategy struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	GracePeriodSeconds int32 `json:"gracePeriodSeconds,omitempty"`
-	// ImagePreDownloadParallelism is how many nodes pull the new images at once before the update.
+	// ImagePreDownloadParallelism is how many nodes pull the new images at once before the update: a number, which may stand in quotes, or a percentage.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}%$')",message="imagePreDownloadParallelism must be a number of nodes, 0 or more, or a percentage with its sign: write 5 or 25%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 2147483647 : self.matches('^[0-9]{1,9}%?$')",message="imagePreDownloadParallelism must be a number of nodes, 0 to 2147483647, or a percentage: write 5 or 25%"
 	ImagePreDownloadParallelism *intstr.IntOrString `json:"imagePreDownloadParallelism,omitempty"`
 	// ImagePreDownloadTimeoutSeconds is how long one such pull may take, in seconds.
 	// +optional

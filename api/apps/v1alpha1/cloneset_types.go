@@ -59,7 +59,7 @@ type CloneSetSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.restartPolicy) || self.spec.restartPolicy == 'Always'",message="template.spec.restartPolicy must be Always: remove the field"
 	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.activeDeadlineSeconds)",message="template.spec.activeDeadlineSeconds is not allowed, as the Pods run for ever: remove the field"
 	Template corev1.PodTemplateSpec `json:"template"`
-	// VolumeClaimTemplates describe the PVCs that each Pod gets.
+	// VolumeClaimTemplates describe the PVCs that each Pod gets, 256 at most.
 	// +optional
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:pruning:PreserveUnknownFields
@@ -101,7 +101,7 @@ type CloneSetScaleStrategy struct {
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}%$')",message="scaleStrategy.maxUnavailable must be a number of Pods, 0 or more, or a percentage with its sign: write 5 or 25%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 2147483647 : self.matches('^[0-9]{1,9}%$')",message="scaleStrategy.maxUnavailable must be a number of Pods, 0 to 2147483647, or a percentage with its sign: write 5 or 25%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 	// DisablePVCReuse keeps a new Pod from taking over the PVCs of a deleted one.
 	// +optional
@@ -122,7 +122,7 @@ type CloneSetUpdateStrategy struct {
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}(\\\\.[0-9]{1,4})?%$')",message="partition must be a number of Pods, 0 or more, or a percentage with its sign: write 5 or 25%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 2147483647 : self.matches('^[0-9]{1,9}(\\\\.[0-9]{1,4})?%$')",message="partition must be a number of Pods, 0 to 2147483647, or a percentage with its sign: write 5 or 25%"
 	// +kubebuilder:default=0
 	Partition *intstr.IntOrString `json:"partition,omitempty"`
 	// MaxUnavailable is how many Pods, or what part of them, may be unavailable; nil is 20%. A part is rounded up, or down
@@ -130,14 +130,14 @@ type CloneSetUpdateStrategy struct {
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}%$')",message="maxUnavailable must be a number of Pods, 0 or more, or a percentage with its sign: write 5 or 25%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 2147483647 : self.matches('^[0-9]{1,9}%$')",message="maxUnavailable must be a number of Pods, 0 to 2147483647, or a percentage with its sign: write 5 or 25%"
 	// +kubebuilder:default="20%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 	// MaxSurge is how many Pods, or what part of them (rounded up), may exist beyond replicas; nil is 0.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^[0-9]{1,9}%$')",message="maxSurge must be a number of Pods, 0 or more, or a percentage with its sign: write 5 or 25%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 2147483647 : self.matches('^[0-9]{1,9}%$')",message="maxSurge must be a number of Pods, 0 to 2147483647, or a percentage with its sign: write 5 or 25%"
 	// +kubebuilder:default=0
 	MaxSurge *intstr.IntOrString `json:"maxSurge,omitempty"`
 	// Paused stops updates; scaling goes on.

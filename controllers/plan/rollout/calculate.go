@@ -86,6 +86,11 @@ func Calculate(in Input) Result {
 	return r
 }
 
+// Due is how many Pods Calculate brings to the update revision, of so many that all serve and stay: by their numbers alone, whose size costs nothing.
+func Due(l Limits, old, updated int) int {
+	return smaller(Input{Limits: l}.pending(tally{active: old}, tally{active: updated}))
+}
+
 // count tallies the Pods. Those that are to be deleted are not counted as unavailable here: asking for the deletion of an unavailable Pod
 // must not make its own replacement wait.
 func (in Input) count() (old, updated tally, unavailable int) {

@@ -76,6 +76,21 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+func TestWhatIsDueByNumbersIsWhatIsDuePodByPod(t *testing.T) {
+	for replicas := range 6 {
+		for partition := range replicas + 1 {
+			for old := range 8 {
+				for updated := range 8 {
+					l := rollout.Limits{Replicas: replicas, Partition: partition}
+					pods := append(many(old, oldPod(true)), many(updated, updatedPod(true))...)
+					want := rollout.Calculate(rollout.Input{Limits: l, Pods: pods}).Update
+					assert.Equal(t, want, rollout.Due(l, old, updated), "%+v, %d old, %d updated", l, old, updated)
+				}
+			}
+		}
+	}
+}
+
 func TestCalculate(t *testing.T) {
 	for name, tc := range map[string]struct {
 		in   rollout.Input

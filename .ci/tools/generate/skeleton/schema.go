@@ -82,7 +82,7 @@ func visit(node object) {
 			case name == "template" && isOpaque(property):
 				replace(property, podTemplate())
 			case name == "volumeClaimTemplates" && isOpaque(property):
-				replace(property, list(preserved(nil)))
+				replace(property, claimTemplates())
 			case isLabelSelector(property):
 				boundSelector(property)
 			}
@@ -126,6 +126,15 @@ func podTemplate() object {
 			"volumes":               merged("name", nil),
 		}),
 	})
+}
+
+// maxClaims is more than any Pod can mount.
+const maxClaims = 256
+
+func claimTemplates() object {
+	schema := list(preserved(nil))
+	schema["maxItems"] = int64(maxClaims)
+	return schema
 }
 
 func containers() object {
