@@ -19,8 +19,8 @@ const (
 	SpokeFieldsAnnotation = "apps.kruise.io/v1alpha1-fields"
 )
 
-// CloneSet takes a CloneSet, in place, to a version such as "apps.kruise.io/v1beta1". It fails on a version that it does not
-// know, on a field whose type is not that of the schema, on annotations that have no room for what is to be kept, and when ctx ends; the object is then as it was. Its work is proportional to the object.
+// CloneSet takes a CloneSet, in place, to a version such as "apps.kruise.io/v1beta1". It fails on a version that it does not know, on a field whose type is not that
+// of the schema, on annotations without room for what is to be kept, and when ctx ends; the object is then as it was. Its work is proportional to the object.
 func CloneSet(ctx context.Context, obj map[string]any, toVersion string) error {
 	alpha, beta := kruisev1alpha1.GroupVersion.String(), kruisev1beta1.GroupVersion.String()
 	from, _ := obj["apiVersion"].(string)
