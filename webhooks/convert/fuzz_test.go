@@ -121,6 +121,10 @@ func fillers() []any {
 			c.Fill(&v.Labels)
 			v.Spec.Containers = []corev1.Container{{Name: c.String(8), Image: c.String(8)}}
 		},
+		func(v *kruisev1beta1.CloneSetSpec, c randfill.Continue) {
+			c.FillNoCustom(v)
+			v.Undecoded = ""
+		},
 		func(v *corev1.PersistentVolumeClaim, c randfill.Continue) { v.Name = c.String(8) },
 		func(v *intstr.IntOrString, c randfill.Continue) {
 			*v = []intstr.IntOrString{
