@@ -36,7 +36,8 @@ func TestARolloutTellsHowFarItIsAndStallsAtItsDeadline(t *testing.T) {
 	s.WaitReady("web")
 	assert.True(t, progresses(corev1.ConditionTrue, "CloneSetAvailable")(s.CloneSet("web")))
 	s.SetImage("web", support.ImageMissing)
-	line := regexp.MustCompile(`^batch 1/3: 1 of 3 updated, 1 kept by the partition, 3 available, waiting for web-\w{5} \(ImagePullBackOff\)$`)
+	// The kubelet tells now of the image, now of its own back-off, by turns.
+	line := regexp.MustCompile(`^batch 1/3: 1 of 3 updated, 1 kept by the partition, 3 available, waiting for web-\w{5} \((ImagePullBackOff|ErrImagePull|CrashLoopBackOff.*)\)$`)
 	tells := func(set *kruisev1beta1.CloneSet) bool { return line.MatchString(readyMessage(set)) }
 	set := s.WaitFor("web", "Ready says it in one line", tells)
 	assert.True(t, progresses(corev1.ConditionTrue, "CloneSetUpdated")(set))
