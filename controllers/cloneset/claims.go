@@ -267,11 +267,10 @@ func (v *view) holders() map[string]*pods.Facts {
 // for the next Pod anyway, they get nothing, for the claim would go with them.
 func (v *view) holderOf(f *pods.Facts, claim *corev1.PersistentVolumeClaim, policy claims.Policy) claims.Holder {
 	isOurs := f != nil && metav1.IsControlledBy(f.Pod, v.Set)
-	borrows := func(pod *corev1.Pod) bool { return !policy.Reuse || f != nil && pod.UID == f.Pod.UID }
 	switch {
 	case isOurs && f.IsActive() || v.isUsed(claim, nil):
 		return claims.Counting
-	case !isOurs && slices.ContainsFunc(v.Borrowers[claim.Name], borrows):
+	case !isOurs && v.isLent(f, claim, policy):
 		return claims.Released
 	case !isOurs:
 		return claims.Gone
@@ -280,6 +279,11 @@ func (v *view) holderOf(f *pods.Facts, claim *corev1.PersistentVolumeClaim, poli
 	default:
 		return claims.Leaving
 	}
+}
+
+// isLent reports whether a claim is to go to those that use it and do not belong to the set.
+func (v *view) isLent(f *pods.Facts, claim *corev1.PersistentVolumeClaim, policy claims.Policy) bool {
+	return slices.ContainsFunc(v.Borrowers[claim.Name], func(pod *corev1.Pod) bool { return !policy.Reuse || f != nil && pod.UID == f.Pod.UID })
 }
 
 // restoreClaims makes the claims again that were deleted before the scheduler found a node for their Pod: it would wait for ever.

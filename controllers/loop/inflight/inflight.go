@@ -275,15 +275,8 @@ func (t *Tracker) State(owner types.UID) State {
 		w.since = t.held
 	}
 	now := t.clock.Now()
-	if !w.isOverdue {
-		isLate := now.Sub(w.since) > t.limit
-		if !isLate && len(w.doubts) == 0 {
-			return Behind
-		}
-		w.isOverdue, w.pause = true, firstPause
-		if isLate {
-			t.complain(missing)
-		}
+	if !w.isOverdue && !t.becomesOverdue(w, now, missing) {
+		return Behind
 	}
 	if now.Before(w.next) || !t.live.AllowN(now, 1) {
 		return Behind
@@ -293,6 +286,19 @@ func (t *Tracker) State(owner types.UID) State {
 		t.Read()
 	}
 	return Expired
+}
+
+// becomesOverdue reports whether an owner is to be read live from now on: its writes are not shown in time, or nobody knows of one whether it was made.
+func (t *Tracker) becomesOverdue(w *writes, now time.Time, missing []Kind) bool {
+	isLate := now.Sub(w.since) > t.limit
+	if !isLate && len(w.doubts) == 0 {
+		return false
+	}
+	w.isOverdue, w.pause = true, firstPause
+	if isLate {
+		t.complain(missing)
+	}
+	return true
 }
 
 // AskAgain is after how long to ask again for the State of an owner that is Behind: the longer it has waited, the later. Those that wait only because all do are

@@ -60,7 +60,7 @@ func TestState(t *testing.T) {
 			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) { tr.Doubt(owner, pod) }, want: inflight.Expired,
 		},
 		"and is not decided on the cache before that shows as much as the list did": {
-			happens: func(tr *inflight.Tracker, clock *clocktesting.FakePassiveClock) {
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
 				tr.Seen(pod, "9")
 				tr.Doubt(owner, pod)
 				tr.State(owner)
@@ -69,7 +69,7 @@ func TestState(t *testing.T) {
 			}, want: inflight.Behind,
 		},
 		"when it does all is well": {
-			happens: func(tr *inflight.Tracker, clock *clocktesting.FakePassiveClock) {
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
 				tr.Doubt(owner, pod)
 				tr.State(owner)
 				tr.Listed(owner, pod, "20")
@@ -86,7 +86,7 @@ func TestState(t *testing.T) {
 			}, want: inflight.Expired,
 		},
 		"a deletion without an answer is settled by the list, too": {
-			happens: func(tr *inflight.Tracker, clock *clocktesting.FakePassiveClock) {
+			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
 				tr.Deleting(owner, pod, "pod-1")
 				tr.Doubt(owner, pod)
 				tr.State(owner)

@@ -52,12 +52,7 @@ func (c *claims) claim(ctx context.Context, child client.Object) (client.Object,
 	case controller != nil && matches:
 		return child, nil
 	case controller != nil:
-		_, err := c.release(ctx, child)
-		if err = ignoreOvertaken(err); err != nil && c.owner.Unreleased != nil {
-			c.owner.Unreleased(child, err)
-			return nil, nil
-		}
-		return nil, err
+		return nil, c.letGo(ctx, child)
 	case !matches || !c.mayAdopt(child):
 		return nil, nil
 	}
@@ -69,6 +64,16 @@ func (c *claims) claim(ctx context.Context, child client.Object) (client.Object,
 		return nil, ignoreOvertaken(err)
 	}
 	return adopted, nil
+}
+
+// letGo releases a child, or tells that it could not.
+func (c *claims) letGo(ctx context.Context, child client.Object) error {
+	_, err := c.release(ctx, child)
+	if err = ignoreOvertaken(err); err == nil || c.owner.Unreleased == nil {
+		return err
+	}
+	c.owner.Unreleased(child, err)
+	return nil
 }
 
 // mayAdopt reports whether an orphan that matches is to be taken, as far as that can be said without asking anybody.
