@@ -87,6 +87,7 @@ func TestAResizeThatNoNodeCanMakeIsTold(t *testing.T) {
 	s.Create(makeSet("web", "20m", "16Mi"))
 	s.WaitReady("web")
 	before := s.Pods(web)
+	s.ExpectErrors("node didn't have enough allocatable resources: cpu, requested: 900000")
 	resize(s, "web", sized("900", "16Mi"))
 	// Who says no depends on the version: the API server of 1.36 refuses what the kubelets of older ones called infeasible.
 	s.WaitFor("web", "Stalled says why", func(set *kruisev1beta1.CloneSet) bool {

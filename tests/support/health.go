@@ -19,6 +19,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,6 +59,8 @@ type program struct {
 	// Counters are its troubles since it started, by metric and labels. Expired is how often its log has told of an expired cache.
 	Counters map[string]float64
 	Expired  int
+	// Expected is how often its log has told of an error that a test has said it would bring about.
+	Expected int
 }
 
 // health is how all our programs are, by the UIDs of their Pods and the names of their containers.
@@ -82,7 +85,7 @@ func complaints(before, after health, isDisrupted bool) (all []string) {
 // complaints tell what went wrong with one program since another moment.
 func (p program) complaints(was program, isDisrupted bool) (all []string) {
 	if p.Restarts != was.Restarts {
-		was.Counters, was.Expired = nil, 0
+		was.Counters, was.Expired, was.Expected = nil, 0, 0
 		if p.LastExit == panicked {
 			all = append(all, fmt.Sprintf("%s ended with exit code %d, as after a panic", p.Name, p.LastExit))
 		} else if !isDisrupted {
@@ -91,7 +94,11 @@ func (p program) complaints(was program, isDisrupted bool) (all []string) {
 	}
 	for _, counter := range slices.Sorted(maps.Keys(p.Counters)) {
 		metric, _, _ := strings.Cut(counter, "{")
-		if more := p.Counters[counter] - was.Counters[counter]; more > 0 && (!isDisrupted || troubles()[metric]) {
+		more := p.Counters[counter] - was.Counters[counter]
+		if metric == reconcileErrors {
+			more -= float64(p.Expected - was.Expected)
+		}
+		if more > 0 && (!isDisrupted || troubles()[metric]) {
 			all = append(all, fmt.Sprintf("%s counted %g in %s", p.Name, more, counter))
 		}
 	}
@@ -130,23 +137,66 @@ func readHealth(ctx context.Context, config *rest.Config) (health, error) {
 	return all, nil
 }
 
-// ask reads the metrics and the log.
+// ask reads the metrics, and then the log: what is counted is in it by then.
 func (p *program) ask(ctx context.Context, config *rest.Config, client *kubernetes.Clientset, pod *corev1.Pod) error {
+	source, isServed, err := sourceOf(pod)
+	if err != nil {
+		return err
+	}
+	if isServed {
+		text, err := source.read(ctx, config, client)
+		if err != nil {
+			return err
+		}
+		if p.Counters, err = counters(text, pod.Labels[programLabel]); err != nil {
+			return err
+		}
+	}
 	log, err := client.CoreV1().Pods(ours).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
 	p.Expired = bytes.Count(log, []byte(expiredCache))
-	source, isServed, err := sourceOf(pod)
-	if err != nil || !isServed {
-		return err
-	}
-	text, err := source.read(ctx, config, client)
-	if err != nil {
-		return err
-	}
-	p.Counters, err = counters(text, pod.Labels[programLabel])
+	p.Expected, err = sickLog{dir: os.Getenv(sickLogEnv)}.count(log)
 	return err
+}
+
+// expectation is an error of a pass that a test brings about on purpose: one in its namespace, in whose line a text is.
+type expectation struct{ Namespace, Text string }
+
+// ExpectErrors says that passes over sets of this test will fail, and with what: an error counts as expected only if it is the very one.
+func (s *Suite) ExpectErrors(text string) {
+	s.Helper()
+	log := sickLog{dir: os.Getenv(sickLogEnv)}
+	file, err := os.OpenFile(log.file("expected"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	require.NoError(s, err)
+	// One write of one line, for tests run beside each other.
+	_, err = file.WriteString(JSON(expectation{Namespace: s.Namespace, Text: text}) + "\n")
+	require.NoError(s, errors.Join(err, file.Close()))
+}
+
+// count counts the lines of a log that tell of a failed pass which was expected.
+func (l sickLog) count(log []byte) (n int, err error) {
+	raw, err := os.ReadFile(l.file("expected"))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	var all []expectation
+	for line := range bytes.Lines(raw) {
+		var e expectation
+		if err := json.Unmarshal(line, &e); err != nil {
+			return 0, fmt.Errorf("reading what is expected: %w", err)
+		}
+		all = append(all, e)
+	}
+	for line := range bytes.Lines(log) {
+		var told struct{ Msg, Namespace, Error string }
+		isExpected := func(e expectation) bool { return told.Namespace == e.Namespace && strings.Contains(told.Error, e.Text) }
+		if json.Unmarshal(line, &told) == nil && told.Msg == "Reconciler error" && slices.ContainsFunc(all, isExpected) {
+			n++
+		}
+	}
+	return n, err
 }
 
 // counters are the troubles in the text of metrics that are not zero. It fails when the program does not count what it should.

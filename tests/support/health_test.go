@@ -6,6 +6,7 @@ package support
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -98,6 +99,27 @@ func TestAProgramThatDoesNotCountItsTroublesIsNotWell(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnErrorIsExpectedOnlyWhenItIsTheVeryOne(t *testing.T) {
+	log := sickLog{dir: t.TempDir()}
+	line := func(namespace, text string) string {
+		return `{"level":"error","msg":"Reconciler error","namespace":"` + namespace + `","error":"patching web: ` + text + `"}` + "\n"
+	}
+	text := []byte(line("mine", "too large") + "no JSON\n" + line("mine", "something else") + line("yours", "too large") + line("mine", "much too large"))
+	n, err := log.count(text)
+	require.NoError(t, err)
+	assert.Zero(t, n, "nothing is expected")
+	require.NoError(t, os.WriteFile(log.file("expected"), []byte(JSON(expectation{Namespace: "mine", Text: "too large"})+"\n"), 0o600))
+	n, err = log.count(text)
+	require.NoError(t, err)
+	assert.Equal(t, 2, n)
+
+	was := program{Name: "manager", Counters: map[string]float64{reconcileErrors + "{}": 5}}
+	is := program{Name: "manager", Counters: map[string]float64{reconcileErrors + "{}": 8}, Expected: 2}
+	assert.Equal(t, []string{"manager counted 1 in " + reconcileErrors + "{}"}, is.complaints(was, false))
+	is.Expected = 3
+	assert.Empty(t, is.complaints(was, false))
 }
 
 func TestMetricsAreReadWhereAProgramServesThem(t *testing.T) {
