@@ -60,11 +60,19 @@ func held(w *world) {
 		Containers: []corev1.Container{{Name: "main", Image: "web:1"}}, NodeName: "node", ServiceAccountName: "x-kruise-daemon-y",
 	}}
 	require.NoError(w, w.Create(w.Context(), pod))
-	const report = `{"metadata":{"annotations":{"apps.kruise.io/runtime-containers-meta":"{}"}}}`
-	err := w.withToken("other", "x-kruise-daemon-y").Status().Patch(w.Context(), pod, client.RawPatch(types.MergePatchType, []byte(report)))
-	require.ErrorContains(w, err, "the node agent may write Pods of its own node only", "a token of no node")
-	require.True(w, apierrors.IsForbidden(err))
-	require.NoError(w, w.Status().Patch(w.Context(), pod, client.RawPatch(types.MergePatchType, []byte(report))), "others are not held")
+	report := func() client.Patch {
+		seconds++
+		return client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{"apps.kruise.io/runtime-containers-meta":"report %d"}}}`, seconds))
+	}
+	agent := w.withToken("other", "x-kruise-daemon-y")
+	w.eventually("a token of no node is denied", func() error {
+		err := agent.Status().Patch(w.Context(), pod, report())
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "the node agent may write Pods of its own node only") {
+			return errors.New(fmt.Sprint("not denied: ", err))
+		}
+		return nil
+	})
+	require.NoError(w, w.Status().Patch(w.Context(), pod, report()), "others are not held")
 }
 
 func scraped(w *world) {
