@@ -177,7 +177,10 @@ func (v *view) withoutVolumes(a plan.Action, f *pods.Facts) plan.Action {
 		case len(borrowers) > 0:
 			a.Then = append(a.Then, v.handOver(claim, plan.PhaseScale, borrowers...))
 		default:
-			a.Then = append(a.Then, deleteClaim(claim, plan.PhaseScale, deleteClaimFailed(claim.Name)))
+			// Where claims are reused this is the only time to delete it: later it would be one of a Pod that others took away.
+			dismissed := deleteClaim(claim, plan.PhaseScale, deleteClaimFailed(claim.Name))
+			dismissed.Locked = !v.Set.Spec.ScaleStrategy.EnablePVCReuse
+			a.Then = append(a.Then, dismissed)
 		}
 	}
 	return a
@@ -211,8 +214,7 @@ func (v *view) handOver(claim *corev1.PersistentVolumeClaim, phase plan.Phase, t
 }
 
 func deleteClaim(claim *corev1.PersistentVolumeClaim, phase plan.Phase, failed plan.Event) plan.Action {
-	// Somebody may take the owner off the claim at this moment, to keep its data: the claim is deleted as it was seen, or not at all.
-	return plan.Action{Verb: plan.Delete, Phase: phase, Object: claim, Failed: failed, Locked: true}
+	return plan.Action{Verb: plan.Delete, Phase: phase, Object: claim, Failed: failed}
 }
 
 // settleClaims decides what becomes of claims whose Pod does not count any more, and makes those that a Pod without a node waits for.
@@ -240,7 +242,10 @@ func (v *view) settleClaims(d *plan.Decision) {
 			}
 			actions = append(actions, v.handOver(claim, plan.PhaseVolumes, to...))
 		case claims.Drop:
-			actions = append(actions, deleteClaim(claim, plan.PhaseVolumes, cleanClaimFailed(claim.Name)))
+			// Somebody may take the owner off the claim at this moment, to keep its data: it is deleted as it was seen, or looked at again.
+			dropped := deleteClaim(claim, plan.PhaseVolumes, cleanClaimFailed(claim.Name))
+			dropped.Locked = true
+			actions = append(actions, dropped)
 		}
 	}
 	slices.SortFunc(actions, func(a, b plan.Action) int { return strings.Compare(a.Object.GetName(), b.Object.GetName()) })

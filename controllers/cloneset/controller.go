@@ -81,7 +81,8 @@ func Register(ctx context.Context, room *register.Room, o Options) error {
 // Reconcile observes, plans, applies and reports.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	set := &kruisev1beta1.CloneSet{}
-	if err := r.client.Get(ctx, req.NamespacedName, set); err != nil {
+	// Nothing but its identity is looked at, so it need not be copied.
+	if err := r.client.Get(ctx, req.NamespacedName, set, &client.GetOptions{UnsafeDisableDeepCopy: new(true)}); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if set.DeletionTimestamp != nil {

@@ -89,7 +89,7 @@ func (l *lag) pass() {
 		l.reads++
 		l.controller.sees = nil
 		for _, kind := range l.caches.Kinds() {
-			l.tracker.Listed(l.controller.set.UID, kind, l.Version())
+			l.tracker.Listed(l.controller.set.UID, kind, l.Version(), l.Version())
 		}
 	case inflight.Current:
 		l.controller.sees = l.caches

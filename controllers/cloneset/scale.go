@@ -212,12 +212,16 @@ func (v *view) deleteSpecified(d *plan.Decision, quota *deleteQuota) {
 		return
 	}
 	order.ForDelete(named, v.spread(), v.clock)
+	waiting := ""
 	for _, f := range named {
 		if !quota.take(f.IsServing()) {
-			d.Note("DeleteLimited", fmt.Sprintf("Pod %s is to be deleted and waits: too few Pods are available", f.Pod.Name))
-			return
+			waiting = cmp.Or(waiting, f.Pod.Name)
+			continue
 		}
 		v.delete(d, f)
+	}
+	if waiting != "" {
+		d.Note("DeleteLimited", fmt.Sprintf("Pod %s is to be deleted and waits: too few Pods are available", waiting))
 	}
 }
 

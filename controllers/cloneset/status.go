@@ -118,7 +118,7 @@ func (v *view) tellFailures(status *kruisev1beta1.CloneSetStatus, o plan.Outcome
 			if failure == nil {
 				failure = o.FailureOf(phase)
 			}
-			isOver = isOver && isTried(o, phase)
+			isOver = isOver && v.isTried(o, phase)
 		}
 		switch {
 		case failure != nil:
@@ -139,11 +139,11 @@ func (v *view) tellFailure(status *kruisev1beta1.CloneSetStatus, kind kruisev1be
 	put(status, c)
 }
 
-// isTried says that a pass came to a phase and did all that it wanted there: nothing happens beside the writing of a revision, and no update
-// beside scaling.
-func isTried(o plan.Outcome, phase plan.Phase) bool {
+// isTried reports whether a pass came to a phase and did all that it wanted there: nothing happens beside the writing of a revision, and no update
+// beside scaling, unless that fails.
+func (v *view) isTried(o plan.Outcome, phase plan.Phase) bool {
 	prevents := func(a *plan.Action) bool {
-		return a.Phase == plan.PhaseRevision && a.Verb != plan.Delete || phase == plan.PhaseUpdate && a.Phase == plan.PhaseScale
+		return a.Phase == plan.PhaseRevision && a.Verb != plan.Delete || phase == plan.PhaseUpdate && a.Phase == plan.PhaseScale && !v.scalingFails()
 	}
 	for i := range o.Done {
 		if prevents(&o.Done[i]) {

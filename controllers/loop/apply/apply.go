@@ -354,14 +354,15 @@ func (h *Hands) delete(ctx context.Context, owner Owner, a plan.Action, kind inf
 	return nil
 }
 
-// isUnanswered reports whether nobody knows if a write was made: the connection broke, or the API server says that it does not know either.
+// isUnanswered reports whether nobody knows if a write was made: the connection broke, or the API server says that it does not know either. It knows where it speaks of an
+// internal error, such as a webhook that it could not call: what the store did not answer has no reason.
 func isUnanswered(err error) bool {
 	status := apierrors.APIStatus(nil)
 	switch {
 	case err == nil, utilnet.IsConnectionRefused(err), apierrors.IsServiceUnavailable(err):
 		return false
 	case errors.As(err, &status):
-		return status.Status().Code >= http.StatusInternalServerError
+		return status.Status().Code >= http.StatusInternalServerError && status.Status().Reason != metav1.StatusReasonInternalError
 	default:
 		return true
 	}

@@ -47,7 +47,7 @@ func (b *bench) settles(t *testing.T) {
 	kind := inflight.Kind{Kind: "Pod"}
 	var list corev1.PodList
 	require.NoError(t, b.List(t.Context(), &list))
-	b.hands.Inflight.Listed(b.owner.UID, kind, list.ResourceVersion)
+	b.hands.Inflight.Listed(b.owner.UID, kind, list.ResourceVersion, list.ResourceVersion)
 	assert.NotEqual(t, inflight.Current, b.hands.Inflight.State(b.owner.UID))
 	b.hands.Inflight.Seen(kind, list.ResourceVersion)
 	assert.Equal(t, inflight.Current, b.hands.Inflight.State(b.owner.UID))

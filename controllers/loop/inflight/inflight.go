@@ -19,7 +19,8 @@
 // A write that is not shown within the age limit is not forgotten: until the cache has shown it, the owner is read from the API server, at growing
 // intervals, and no more than a few owners a second.
 //
-// INVARIANT: no pass is made on a cache that lacks a write of its owner, or may lack one of which nobody knows whether it was made.
+// INVARIANT: no pass is made on a cache that lacks a write of its owner, or may lack one of which nobody knows whether it was made; but for one that the API server makes after
+// it gave up on the answer, and after the list that looked for it.
 package inflight
 
 import (
@@ -162,9 +163,10 @@ func (t *Tracker) Doubt(owner types.UID, kind Kind) {
 	t.writing(owner).doubts[kind] = true
 }
 
-// Listed notes that a live list of a kind was read for an owner, at a version, after all its writes had returned. A cache that has shown that version
-// has shown its deletions, too: it may never tell of them one by one, where it never had the objects.
-func (t *Tracker) Listed(owner types.UID, kind Kind, version string) {
+// Listed notes that a live list of a kind was read for an owner, at a version, after all its writes had returned, and which version the newest object in it had; empty for
+// none. A cache that has shown the version of the list has shown the owner's deletions, too: it may never tell of them one by one, where it never had the objects. One
+// that has shown the newest object has shown all that was written.
+func (t *Tracker) Listed(owner types.UID, kind Kind, version, newest string) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	w := t.owners[owner]
@@ -178,8 +180,8 @@ func (t *Tracker) Listed(owner types.UID, kind Kind, version string) {
 	}
 	if w.doubts[kind] {
 		delete(w.doubts, kind)
-		if IsNewer(version, w.versions[kind]) {
-			w.versions[kind] = version
+		if IsNewer(newest, w.versions[kind]) {
+			w.versions[kind] = newest
 		}
 	}
 }

@@ -64,7 +64,7 @@ func TestState(t *testing.T) {
 				tr.Seen(pod, "9")
 				tr.Doubt(owner, pod)
 				tr.State(owner)
-				tr.Listed(owner, pod, "20")
+				tr.Listed(owner, pod, "20", "20")
 				tr.Seen(pod, "19")
 			}, want: inflight.Behind,
 		},
@@ -72,7 +72,7 @@ func TestState(t *testing.T) {
 			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
 				tr.Doubt(owner, pod)
 				tr.State(owner)
-				tr.Listed(owner, pod, "20")
+				tr.Listed(owner, pod, "20", "20")
 				tr.Seen(pod, "20")
 			}, want: inflight.Current,
 		},
@@ -80,7 +80,7 @@ func TestState(t *testing.T) {
 			happens: func(tr *inflight.Tracker, clock *clocktesting.FakePassiveClock) {
 				tr.Doubt(owner, pod)
 				tr.State(owner)
-				tr.Listed(owner, inflight.Kind{Group: "apps", Kind: "ControllerRevision"}, "20")
+				tr.Listed(owner, inflight.Kind{Group: "apps", Kind: "ControllerRevision"}, "20", "20")
 				tr.Seen(pod, "20")
 				clock.SetTime(clock.Now().Add(time.Minute))
 			}, want: inflight.Expired,
@@ -90,7 +90,7 @@ func TestState(t *testing.T) {
 				tr.Deleting(owner, pod, "pod-1")
 				tr.Doubt(owner, pod)
 				tr.State(owner)
-				tr.Listed(owner, pod, "20")
+				tr.Listed(owner, pod, "20", "20")
 				tr.Seen(pod, "20")
 			}, want: inflight.Current,
 		},
@@ -179,13 +179,13 @@ func TestState(t *testing.T) {
 		"a deletion that is never told is proved by the version of a list that came after it": {
 			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
 				tr.Deleting(owner, pod, "pod-1")
-				tr.Listed(owner, pod, "20")
+				tr.Listed(owner, pod, "20", "20")
 				tr.Seen(pod, "20")
 			}, want: inflight.Current,
 		},
 		"a deletion after the list is not proved by it": {
 			happens: func(tr *inflight.Tracker, _ *clocktesting.FakePassiveClock) {
-				tr.Listed(owner, pod, "20")
+				tr.Listed(owner, pod, "20", "20")
 				tr.Deleting(owner, pod, "pod-1")
 				tr.Seen(pod, "20")
 			}, want: inflight.Behind,

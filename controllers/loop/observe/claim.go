@@ -36,6 +36,8 @@ type Owner struct {
 type claims struct {
 	*Reader
 	owner Owner
+	// unreleased is why a child could not be let go in this pass. Who is forbidden to let one go is not asked about hundreds.
+	unreleased error
 	// live is asked once, before the first adoption: an owner that was deleted or replaced must not take anything.
 	live    error
 	isAsked bool
@@ -68,11 +70,14 @@ func (c *claims) claim(ctx context.Context, child client.Object) (client.Object,
 
 // letGo releases a child, or tells that it could not.
 func (c *claims) letGo(ctx context.Context, child client.Object) error {
-	_, err := c.release(ctx, child)
-	if err = ignoreOvertaken(err); err == nil || c.owner.Unreleased == nil {
-		return err
+	if c.unreleased == nil {
+		_, err := c.release(ctx, child)
+		if err = ignoreOvertaken(err); err == nil || c.owner.Unreleased == nil {
+			return err
+		}
+		c.unreleased = err
 	}
-	c.owner.Unreleased(child, err)
+	c.owner.Unreleased(child, c.unreleased)
 	return nil
 }
 

@@ -20,6 +20,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -114,6 +115,8 @@ func (r *Reader) Revisions(ctx context.Context, owner Owner, source Source) ([]*
 		return nil, fmt.Errorf("listing ControllerRevisions: %w", err)
 	}
 	c := &claims{Reader: r, owner: owner}
+	// A revision that cannot be let go ends the pass: the history would lack it.
+	c.owner.Unreleased = nil
 	var all []*appsv1.ControllerRevision
 	for _, rev := range list {
 		mine, err := c.claim(ctx, rev)
@@ -146,8 +149,15 @@ func (r *Reader) listLive(ctx context.Context, owner Owner, list client.ObjectLi
 		return err
 	}
 	kind.Kind = strings.TrimSuffix(kind.Kind, "List")
-	r.Inflight.Listed(owner.Object.GetUID(), kind, list.GetResourceVersion())
-	return nil
+	newest := ""
+	err = meta.EachListItem(list, func(item runtime.Object) error {
+		if object, err := meta.Accessor(item); err == nil && inflight.IsNewer(object.GetResourceVersion(), newest) {
+			newest = object.GetResourceVersion()
+		}
+		return nil
+	})
+	r.Inflight.Listed(owner.Object.GetUID(), kind, list.GetResourceVersion(), newest)
+	return err
 }
 
 // ownAndOrphans are what the owner controls and the orphans of its namespace.

@@ -133,9 +133,11 @@ const (
 	// takenIn is when a creation is planned again whose name is taken. Where the object is our own, the event of the cache comes first; where it
 	// is not, it may stay for ever.
 	takenIn = 5 * time.Second
+	// soon is when what is due brings the next pass also after a failure.
+	soon = 30 * time.Second
 )
 
-// Result merges what a pass left to do: failed writes are returned as an error, which is retried with back-off; else the earliest time to
+// Result merges what a pass left to do: failed writes are returned as an error, which is retried with back-off, unless something is due soon; else the earliest time to
 // look again counts. unreported is when the status has to be written; zero when it has been.
 func Result(ctx context.Context, d plan.Decision, o plan.Outcome, unreported time.Duration) (ctrl.Result, error) {
 	logger := log.FromContext(ctx)
@@ -146,8 +148,13 @@ func Result(ctx context.Context, d plan.Decision, o plan.Outcome, unreported tim
 	for _, f := range o.Failures {
 		failures = append(failures, f.Err)
 	}
-	if len(failures) > 0 {
-		return ctrl.Result{}, errors.Join(failures...)
+	if err := errors.Join(failures...); err != nil {
+		if d.Wake.After == 0 || d.Wake.After > soon {
+			return ctrl.Result{}, err
+		}
+		// What waits for its time must not wait for a back-off that has grown.
+		logger.Error(err, "Writes failed, and are tried again when something else is due", "after", max(d.Wake.After, time.Second).String())
+		return ctrl.Result{RequeueAfter: max(d.Wake.After, time.Second)}, nil
 	}
 	after := earliest(d.Wake.After, unreported)
 	if o.IsNamespaceTerminating() {
