@@ -30,9 +30,6 @@ import (
 // sickLogEnv names the variable with the folder of the suite's sickLog.
 const sickLogEnv = "KEELSON_SICK_LOG"
 
-// expiredCache is the line that our controllers log when they stop waiting for their cache and read from the API server.
-const expiredCache = "reading from the API server: the cache has not shown the last writes in time"
-
 // Counters of controllers.
 const (
 	reconcilePanics = "controller_runtime_reconcile_panics_total"
@@ -56,9 +53,8 @@ type program struct {
 	Restarts int32
 	// LastExit is the exit code with which the run before this one ended; zero when there was none, or it ended well.
 	LastExit int32
-	// Counters are its troubles since it started, by metric and labels. Expired is how often its log has told of an expired cache.
+	// Counters are its troubles since it started, by metric and labels.
 	Counters map[string]float64
-	Expired  int
 	// Expected is how often its log has told of an error that a test has said it would bring about.
 	Expected int
 }
@@ -85,7 +81,7 @@ func complaints(before, after health, isDisrupted bool) (all []string) {
 // complaints tell what went wrong with one program since another moment.
 func (p program) complaints(was program, isDisrupted bool) (all []string) {
 	if p.Restarts != was.Restarts {
-		was.Counters, was.Expired, was.Expected = nil, 0, 0
+		was.Counters, was.Expected = nil, 0
 		if p.LastExit == panicked {
 			all = append(all, fmt.Sprintf("%s ended with exit code %d, as after a panic", p.Name, p.LastExit))
 		} else if !isDisrupted {
@@ -101,9 +97,6 @@ func (p program) complaints(was program, isDisrupted bool) (all []string) {
 		if more > 0 && (!isDisrupted || troubles()[metric]) {
 			all = append(all, fmt.Sprintf("%s counted %g in %s", p.Name, more, counter))
 		}
-	}
-	if p.Expired > was.Expired && !isDisrupted {
-		all = append(all, fmt.Sprintf("%s logged %d times: %s", p.Name, p.Expired-was.Expired, expiredCache))
 	}
 	return all
 }
@@ -156,7 +149,6 @@ func (p *program) ask(ctx context.Context, config *rest.Config, client *kubernet
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	p.Expired = bytes.Count(log, []byte(expiredCache))
 	p.Expected, err = sickLog{dir: os.Getenv(sickLogEnv)}.count(log)
 	return err
 }

@@ -38,7 +38,7 @@ func TestHealthIsHeldAgainstTheSuite(t *testing.T) {
 		"errors of a program that has restarted": {before: counted(errorsCounted, 9), after: health{"1/manager": {Name: "manager", Restarts: 1, LastExit: 1, Counters: map[string]float64{errorsCounted: 1}}}, want: []string{"manager restarted 1 times; the last run ended with exit code 1", "manager counted 1 in " + errorsCounted}},
 		"a restart while a test disrupted it":    {before: health{"1/manager": {Name: "manager"}}, after: health{"1/manager": {Name: "manager", Restarts: 2, LastExit: 137}}, isDisrupted: true},
 		"a crash while a test disrupted it":      {before: health{"1/manager": {Name: "manager"}}, after: health{"1/manager": {Name: "manager", Restarts: 1, LastExit: 2}}, isDisrupted: true, want: []string{"manager ended with exit code 2, as after a panic"}},
-		"an expired cache":                       {before: health{"1/manager": {Name: "manager", Expired: 1}}, after: health{"1/manager": {Name: "manager", Expired: 2}}, want: []string{"manager logged 1 times: " + expiredCache}},
+		"an expired cache":                       {before: health{"1/manager": {Name: "manager"}}, after: health{"1/manager": {Name: "manager", Counters: map[string]float64{cacheStale + "{}": 1}}}, want: []string{"manager counted 1 in " + cacheStale + "{}"}},
 		"a program that is gone":                 {before: counted(errorsCounted, 0), after: health{}, want: []string{"manager is gone, with all that it could have told"}},
 		"one that a test has replaced":           {before: counted(errorsCounted, 0), after: health{"2/manager": {Name: "manager"}}, isDisrupted: true},
 	} {

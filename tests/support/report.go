@@ -113,7 +113,7 @@ type logRequest struct {
 
 // isTrouble reports whether a line tells of an error.
 func isTrouble(line string) bool {
-	return strings.Contains(line, `"level":"error"`) || strings.Contains(line, "panic") || strings.Contains(line, expiredCache) || strings.HasPrefix(line, "E")
+	return strings.Contains(line, `"level":"error"`) || strings.Contains(line, "panic") || strings.Contains(line, "reading from the API server") || strings.HasPrefix(line, "E")
 }
 
 // tellPrograms prints how our programs are, and what they logged, those that ended too.

@@ -30,7 +30,7 @@ func newTracker() (*inflight.Tracker, *prometheus.CounterVec, error) {
 	}
 	reads, err := registered(prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "keelson_live_reads_total",
-		Help: "Passes that read from the API server, because a cache was stale.",
+		Help: "Passes that read from the API server, because a cache was stale, or might lack a write without an answer.",
 	}))
 	if err != nil {
 		return nil, nil, err
@@ -62,7 +62,7 @@ func (r *Room) Source(ctx context.Context, owner types.UID) (observe.Source, tim
 	case inflight.Behind:
 		return observe.FromCache, r.Inflight.AskAgain(owner)
 	case inflight.Expired:
-		log.FromContext(ctx).Info("reading from the API server: the cache has not shown the last writes in time")
+		log.FromContext(ctx).Info("reading from the API server: the cache may lack what was written")
 		return observe.FromServer, 0
 	default:
 		return observe.FromCache, 0
