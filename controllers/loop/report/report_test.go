@@ -47,6 +47,12 @@ func TestResult(t *testing.T) {
 		"a status that waits is written in time": {
 			decision: plan.Decision{Wake: plan.Wake{After: time.Minute}}, unreported: time.Second, want: time.Second,
 		},
+		"what is due soon does not wait for the back-off of a failure": {
+			decision: plan.Decision{Wake: plan.Wake{After: 5 * time.Second}}, outcome: plan.Outcome{Failures: []plan.Failure{{Err: refused}}}, want: 5 * time.Second,
+		},
+		"nor is a failure tried again many times a second": {
+			decision: plan.Decision{Wake: plan.Wake{After: time.Millisecond}}, outcome: plan.Outcome{Failures: []plan.Failure{{Err: refused}}}, want: time.Second,
+		},
 		"a failure is retried with back-off, and not at a fixed time": {
 			decision: plan.Decision{Wake: plan.Wake{After: time.Minute}}, outcome: plan.Outcome{Failures: []plan.Failure{{Err: refused}}}, wantError: refused,
 		},
