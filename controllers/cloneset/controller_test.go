@@ -309,7 +309,8 @@ func reportsRefusal(t *testing.T, w *world) {
 		}
 		return false, fmt.Sprintf("%+v", set.Status.Conditions)
 	})
-	assert.NotEmpty(t, w.complaints.about(set.Namespace), "such an error is logged")
+	// It is when the pass has ended, after its status was written.
+	eventually(t, "such an error is logged", func(context.Context) (bool, string) { return len(w.complaints.about(set.Namespace)) > 0, "" })
 	staysAsItIs(t, w, set)
 	told := w.events(t.Context(), set, "FailedCreate")
 	assert.Len(t, told, 1, "the same refusal is told once")
