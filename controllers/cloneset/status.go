@@ -139,12 +139,18 @@ func (v *view) tellFailure(status *kruisev1beta1.CloneSetStatus, kind kruisev1be
 	put(status, c)
 }
 
+// prevents reports whether a pass with an action does not come to a phase.
+func (v *view) prevents(a *plan.Action, phase plan.Phase) bool {
+	if a.Phase == plan.PhaseScale {
+		return phase == plan.PhaseUpdate && !v.scalingFails()
+	}
+	return a.Phase == plan.PhaseRevision && a.Verb != plan.Delete
+}
+
 // isTried reports whether a pass came to a phase and did all that it wanted there: nothing happens beside the writing of a revision, and no update
 // beside scaling, unless that fails.
 func (v *view) isTried(o plan.Outcome, phase plan.Phase) bool {
-	prevents := func(a *plan.Action) bool {
-		return a.Phase == plan.PhaseRevision && a.Verb != plan.Delete || phase == plan.PhaseUpdate && a.Phase == plan.PhaseScale && !v.scalingFails()
-	}
+	prevents := func(a *plan.Action) bool { return v.prevents(a, phase) }
 	for i := range o.Done {
 		if prevents(&o.Done[i]) {
 			return false
