@@ -5,8 +5,6 @@ package cloneset
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/keelson/keelson/controllers/plan"
@@ -72,19 +70,6 @@ func (v *view) truncateHistory(d *plan.Decision) {
 	inUse := func(name string) bool { return used[revision.ShortHash(name)] }
 	for _, rev := range revision.Surplus(v.history, inUse, limit) {
 		d.Act(plan.Action{Verb: plan.Delete, Phase: plan.PhaseRevision, Object: rev})
-	}
-}
-
-// releaseAgain is when a Pod that could not be let go is tried again, where nothing happens before.
-const releaseAgain = time.Minute
-
-// explainUnreleased tells of Pods that do not match the selector any more and that could not be let go: they do not count, and others take their place.
-func (v *view) explainUnreleased(d *plan.Decision) {
-	for _, name := range slices.Sorted(maps.Keys(v.Unreleased)) {
-		why := v.Unreleased[name].Error()
-		d.Note("NotReleased", why)
-		d.Events = append(d.Events, releaseFailed(name, why))
-		d.WakeIn(releaseAgain, "a Pod could not be released")
 	}
 }
 

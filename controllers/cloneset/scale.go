@@ -250,14 +250,15 @@ func (v *view) deleteSurplus(d *plan.Decision, counts rollout.Result, quota *del
 		}
 	}
 	// The more of them go before, the less crowded a place is: those that stay count, too.
-	order.ForDelete(old, v.spread(), v.clock)
-	order.ForDelete(updated, v.spread(), v.clock)
+	spread := v.spread()
+	order.ForDelete(old, spread, v.clock)
+	order.ForDelete(updated, spread, v.clock)
 	surplus := slices.Concat(old[:min(counts.DeleteOld, len(old))], updated[:min(counts.Delete-counts.DeleteOld, len(updated))])
 	begun, waiting := len(d.Actions), ""
 	for _, f := range surplus {
 		if len(d.Actions)-begun >= deletesPerPass {
 			// The deletions themselves bring the next pass.
-			return
+			break
 		}
 		if !quota.take(f.IsServing()) {
 			waiting = cmp.Or(waiting, f.Pod.Name)

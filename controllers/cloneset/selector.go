@@ -6,6 +6,9 @@ package cloneset
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -54,5 +57,18 @@ func selectorOf(set *kruisev1beta1.CloneSet) (labels.Selector, error) {
 		return nil, fmt.Errorf("spec.selector: %s does not match spec.template.metadata.labels", selector)
 	default:
 		return selector, nil
+	}
+}
+
+// releaseAgain is when a Pod that could not be let go is tried again, where nothing happens before.
+const releaseAgain = time.Minute
+
+// explainUnreleased tells of Pods that do not match the selector any more and that could not be let go: they do not count, and others take their place.
+func (v *view) explainUnreleased(d *plan.Decision) {
+	for _, name := range slices.Sorted(maps.Keys(v.Unreleased)) {
+		why := v.Unreleased[name].Error()
+		d.Note("NotReleased", why)
+		d.Events = append(d.Events, releaseFailed(name, why))
+		d.WakeIn(releaseAgain, "a Pod could not be released")
 	}
 }

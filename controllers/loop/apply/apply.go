@@ -342,7 +342,7 @@ func (h *Hands) delete(ctx context.Context, owner Owner, a plan.Action, kind inf
 		h.Inflight.Doubt(owner.GetUID(), kind)
 	case isGone(err):
 		// The cache lags where it shows the object: the event of the deletion is waited for, instead of deleting it again and again.
-		if !h.isShown(ctx, a.Object) {
+		if h.shown(ctx, a.Object) == nil {
 			h.Inflight.Gone(uid)
 		}
 	case err != nil || h.isShownToEnd(ctx, a.Object):
@@ -368,19 +368,20 @@ func isUnanswered(err error) bool {
 	}
 }
 
-// isShown reports whether the cache shows an object.
-func (h *Hands) isShown(ctx context.Context, object plan.Object) bool {
-	shown := bare(object)
-	err := h.Client.Get(ctx, client.ObjectKeyFromObject(object), shown)
-	return err == nil && shown.GetUID() == object.GetUID()
+// shown is an object as the cache shows it; nil when it does not.
+func (h *Hands) shown(ctx context.Context, object plan.Object) client.Object {
+	found := bare(object)
+	if err := h.Client.Get(ctx, client.ObjectKeyFromObject(object), found); err != nil || found.GetUID() != object.GetUID() {
+		return nil
+	}
+	return found
 }
 
 // isShownToEnd reports whether the cache shows that an object is about to go: somebody else began that before us, and no event will tell of our deletion until the
 // object is gone for good, which may take its whole grace period.
 func (h *Hands) isShownToEnd(ctx context.Context, object plan.Object) bool {
-	shown := bare(object)
-	err := h.Client.Get(ctx, client.ObjectKeyFromObject(object), shown)
-	return err == nil && shown.GetUID() == object.GetUID() && shown.GetDeletionTimestamp() != nil
+	found := h.shown(ctx, object)
+	return found != nil && found.GetDeletionTimestamp() != nil
 }
 
 // patch makes the writes of an action one after the other, each on the version that the one before gave.

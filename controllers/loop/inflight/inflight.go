@@ -112,7 +112,7 @@ type writes struct {
 	doubts map[Kind]bool
 	// since is when it began to wait for the last write; writes of live passes do not count.
 	since time.Time
-	// isOverdue says that the age limit has passed. next is when it may be read live, and pause how long to wait after that.
+	// isOverdue says that the age limit has passed, or that there was a doubt. next is when it may be read live, and pause how long to wait after that.
 	isOverdue bool
 	next      time.Time
 	pause     time.Duration
